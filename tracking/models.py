@@ -1,0 +1,257 @@
+"""What was used and what it cost: the ledger, its rollups, analyses, and the price book."""
+
+import uuid
+
+from django.db import models
+
+from tracking.fields import ExactDecimalField, UsdField
+
+
+class PriceStatus(models.TextChoices):
+    PRICED = "priced"
+    UNPRICED = "unpriced"
+    FREE = "free"
+    ASSUMED = "assumed"
+
+
+class ApiUsageLog(models.Model):
+    """One attempt of one call. Append-only: a later correction is a row of its own (`corrects`, zero calls, signed cost).
+
+    Lives on the alias `LEDGER_DATABASE`; has no foreign keys, and no query joins it with another table. On PostgreSQL
+    it is partitioned by month (see tracking.ledger).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    occurred_at = models.DateTimeField(help_text="when the attempt began")
+    recorded_at = models.DateTimeField(help_text="when it was written here")
+    corrects = models.UUIDField(null=True, help_text="the row that this row corrects")
+
+    provider = models.CharField(max_length=40)
+    model = models.CharField(max_length=200, help_text="the model billed: served, else asked")
+    model_asked = models.CharField(max_length=200, default="")
+    model_served = models.CharField(max_length=200, default="")
+    operation = models.CharField(max_length=40)
+    endpoint = models.CharField(max_length=200, default="")
+    service = models.CharField(max_length=20)
+    source = models.CharField(max_length=20, default="sdk")
+
+    user_id = models.BigIntegerField(null=True)
+    feature = models.CharField(max_length=200, default="")
+    analysis_id = models.CharField(max_length=200, default="")
+    tags = models.JSONField(default=dict)
+
+    request_id = models.CharField(max_length=200, default="")
+    response_id = models.CharField(max_length=200, default="")
+    attempt = models.PositiveSmallIntegerField(default=1)
+    status = models.CharField(max_length=20)
+    http_status = models.PositiveSmallIntegerField(null=True)
+    error = models.CharField(max_length=200, default="")
+    quality = models.CharField(max_length=12, default="none")
+    stream = models.BooleanField(default=False)
+    latency_ms = models.PositiveIntegerField(null=True)
+    ttft_ms = models.PositiveIntegerField(null=True)
+    tier = models.CharField(max_length=40, default="standard")
+
+    calls = models.SmallIntegerField(default=1)
+    input_tokens = models.BigIntegerField(default=0, help_text="all input tokens, cached ones included")
+    cache_read_tokens = models.BigIntegerField(default=0)
+    cache_write_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0, help_text="all output tokens, reasoning included")
+    reasoning_tokens = models.BigIntegerField(default=0)
+    audio_tokens = models.BigIntegerField(default=0, help_text="audio tokens, in and out, inside the totals")
+    audio_ms = models.BigIntegerField(default=0, help_text="audio billed by duration, milliseconds")
+    characters = models.BigIntegerField(default=0)
+    images = models.IntegerField(default=0)
+    meters = models.JSONField(default=dict, help_text="the disjoint billable quantities")
+    raw_usage = models.JSONField(null=True, help_text="usage as the provider reported it")
+    flags = models.JSONField(default=list)
+
+    cost = UsdField(null=True, help_text="USD; null while unpriced")
+    price_status = models.CharField(max_length=10, choices=PriceStatus)
+    receipt = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = "usage log"
+        indexes = [
+            models.Index(fields=["-occurred_at", "-id"], name="ledger_time"),
+            models.Index(fields=["user_id", "-occurred_at", "-id"], name="ledger_user_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.model} {self.occurred_at:%Y-%m-%d %H:%M:%S} {self.id}"
+
+
+class RecordedEvent(models.Model):
+    """Decides what is new: an id stands here once, whatever partition its row went to."""
+
+    id = models.UUIDField(primary_key=True)
+    content_hash = models.BinaryField(max_length=16)
+    recorded_at = models.DateTimeField(db_index=True)
+
+
+class ResultKey(models.Model):
+    """A provider's result that can be retrieved again (background response, batch, video): it is billed once."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"  # created, result not seen yet
+        BILLED = "billed"  # as one row
+        ITEMISED = "itemised"  # line by line
+
+    key = models.CharField(max_length=300, primary_key=True)
+    alias_of = models.CharField(max_length=300, default="")
+    state = models.CharField(max_length=10, choices=State)
+    event_id = models.UUIDField(null=True)
+    attribution = models.JSONField(default=dict)
+    recorded_at = models.DateTimeField(db_index=True)
+
+
+class Analysis(models.Model):
+    """A unit of work whose calls are added up: known by a string key, made at first use."""
+
+    id = models.CharField(max_length=200, primary_key=True)
+    title = models.CharField(max_length=200, default="", blank=True)
+    user_id = models.BigIntegerField(null=True, db_index=True)
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "analyses"
+
+    def __str__(self) -> str:
+        return self.title or self.id
+
+    @property
+    def ai_costs(self) -> dict:
+        """Total, by feature, by model, tokens and calls: see `tracking.queries.analysis_costs`."""
+        from tracking.queries import analysis_costs
+
+        return analysis_costs(self.id)
+
+
+class Rollup(models.Model):
+    """Sums that every rollup keeps. A rollup row is only ever added to, in the transaction that writes the ledger.
+
+    Dimensions are never null here (0 and "" stand for none), so that they can be a unique key.
+    """
+
+    calls = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0)
+    unpriced = models.BigIntegerField(default=0)
+    cost = UsdField(default=0)
+    input_tokens = models.BigIntegerField(default=0)
+    cache_read_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    audio_ms = models.BigIntegerField(default=0)
+    characters = models.BigIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+
+def _key(*fields: str, name: str) -> list[models.UniqueConstraint]:
+    return [models.UniqueConstraint(fields=fields, name=name)]
+
+
+class HourlyModelRollup(Rollup):
+    hour = models.DateTimeField()
+    provider = models.CharField(max_length=40)
+    model = models.CharField(max_length=200)
+    service = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = _key("hour", "provider", "model", "service", name="rollup_hour_model")
+
+
+class DailyFeatureRollup(Rollup):
+    day = models.DateField()
+    feature = models.CharField(max_length=200)
+    model = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = _key("day", "feature", "model", name="rollup_day_feature_model")
+
+
+class DailyUserRollup(Rollup):
+    day = models.DateField()
+    user_id = models.BigIntegerField()
+
+    class Meta:
+        constraints = _key("day", "user_id", name="rollup_day_user")
+
+
+class DailyUserFeatureRollup(Rollup):
+    day = models.DateField()
+    user_id = models.BigIntegerField()
+    feature = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = _key("user_id", "day", "feature", name="rollup_user_day_feature")
+
+
+class DailyUserModelRollup(Rollup):
+    day = models.DateField()
+    user_id = models.BigIntegerField()
+    provider = models.CharField(max_length=40)
+    model = models.CharField(max_length=200)
+    service = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = _key("user_id", "day", "provider", "model", "service", name="rollup_user_day_model")
+
+
+class AnalysisRollup(Rollup):
+    analysis_id = models.CharField(max_length=200)
+    feature = models.CharField(max_length=200)
+    model = models.CharField(max_length=200)
+    first_call_at = models.DateTimeField()
+    last_call_at = models.DateTimeField()
+
+    class Meta:
+        constraints = _key("analysis_id", "feature", "model", name="rollup_analysis_feature_model")
+
+
+class Rate(models.Model):
+    """The price of one meter of one model. Append-only: a change adds a row, and the row recorded last wins.
+
+    Two times are kept: when the price was in force (`valid_from`, `valid_to`) and when Costwatch learned of it
+    (`recorded_at`). USD `amount` per `per` units; no amount withdraws what earlier rows said.
+    """
+
+    provider = models.CharField(max_length=40)
+    model = models.CharField(max_length=200)
+    meter = models.CharField(max_length=40)
+    tier = models.CharField(max_length=40, default="standard")
+    region = models.CharField(max_length=20, default="", blank=True)
+    variant = models.CharField(max_length=60, default="", blank=True)
+    above_context_tokens = models.PositiveIntegerField(default=0)
+    amount = ExactDecimalField(null=True, blank=True)
+    per = models.PositiveIntegerField(default=1_000_000)
+    valid_from = models.DateTimeField(null=True, blank=True)
+    valid_to = models.DateTimeField(null=True, blank=True)
+    recorded_at = models.DateTimeField(auto_now_add=True)
+    source = models.CharField(max_length=300)
+    own = models.BooleanField(default=False, help_text="entered by an admin: wins over the catalogue")
+
+    class Meta:
+        indexes = [models.Index(fields=["provider", "model"], name="rate_provider_model")]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.model} {self.meter}: {self.amount} USD per {self.per}"
+
+
+class PricedModel(models.Model):
+    """A model that the catalogue knows: how names match it, and its limits. Refreshed by the importer."""
+
+    provider = models.CharField(max_length=40)
+    model = models.CharField(max_length=200)
+    position = models.PositiveIntegerField(help_text="rules are tried in this order")
+    match = models.JSONField(help_text="the catalogue's match rule")
+    name = models.CharField(max_length=200, default="", blank=True)
+    context_window = models.PositiveIntegerField(null=True)
+    deprecated = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["provider", "model"], name="priced_model_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.model}"

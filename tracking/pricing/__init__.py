@@ -1,0 +1,1 @@
+"""Pricing: usage x rates -> receipt. The engine is pure."""

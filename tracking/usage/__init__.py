@@ -1,0 +1,1 @@
+"""Readers of provider usage: provider JSON -> frozen `Usage`. Pure: no Django, no I/O."""

@@ -22,6 +22,8 @@ DEBUG = env.bool("DEBUG", False)
 # Where Costwatch keeps its own files: the SQLite database, the spool, the embedded broker.
 DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var")))
 
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+
 SECRET_KEY = env.str("SECRET_KEY", "")
 if not SECRET_KEY:
     if PRODUCTION:
@@ -83,6 +85,7 @@ SQLITE_TIMEOUT_S = env.float("SQLITE_TIMEOUT_S", 5.0)
 
 def _database(url: str) -> dict:
     config = environ.Env.db_url_config(url)
+    config.setdefault("TEST", {})
     if config["ENGINE"] == "django.db.backends.sqlite3":
         # IMMEDIATE: a transaction takes the write lock when it begins, so that it waits instead of failing half-way.
         config["OPTIONS"] = {

@@ -1,0 +1,51 @@
+"""What every test can use: a database of its own, a spool of its own, and a named cast."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
+    """SQLite in a file, not in memory: threads and child processes must see the same database."""
+    from django.conf import settings
+    from django.db import connections
+
+    if connections["default"].vendor == "sqlite":
+        folder = Path(tempfile.gettempdir()) / "costwatch-tests"
+        folder.mkdir(exist_ok=True)
+        name = str(folder / f"{os.getpid()}.sqlite3")
+        settings.DATABASES["default"]["TEST"]["NAME"] = name
+        connections["default"].settings_dict["TEST"]["NAME"] = name
+
+
+@pytest.fixture(autouse=True)
+def own_spool(settings, tmp_path):
+    """Each test writes its events to a folder of its own."""
+    settings.SPOOL_DIR = tmp_path / "spool"
+
+
+@pytest.fixture
+def owner(django_user_model):
+    """Alice: spends money and owns what she made."""
+    return django_user_model.objects.create_user(email="alice@example.com", password="correct horse")
+
+
+@pytest.fixture
+def member(django_user_model):
+    """Bob: another user, who spends his own money."""
+    return django_user_model.objects.create_user(email="bob@example.com", password="correct horse")
+
+
+@pytest.fixture
+def outsider(django_user_model):
+    """Charlie: has an account and nothing else."""
+    return django_user_model.objects.create_user(email="charlie@example.com", password="correct horse")
+
+
+@pytest.fixture
+def staff(django_user_model):
+    """Dora: runs the installation."""
+    return django_user_model.objects.create_superuser(email="dora@example.com", password="correct horse")

@@ -3,58 +3,76 @@
 `docs/reference/settings.md` describes each of them; `.env.example` lists them.
 """
 
+import os
 from pathlib import Path
 
-import environ
+from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from costwatch.environment import Environment
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-env.read_env(BASE_DIR / ".env", overwrite=False)
+env = Environment()
+# The file that settings are read from; what is already set in the environment wins. Empty: read none.
+if ENV_FILE := os.environ.get("ENV_FILE", str(BASE_DIR / ".env")):
+    env.read_env(ENV_FILE, overwrite=False)
 
 # --- Kind of installation -----------------------------------------------------------------------
-COSTWATCH_ENV = env.str("COSTWATCH_ENV", "development")
-if COSTWATCH_ENV not in ("development", "production"):
-    raise ImproperlyConfigured(f"COSTWATCH_ENV is {COSTWATCH_ENV!r}; it must be 'development' or 'production'.")
+COSTWATCH_ENV = env.choice("COSTWATCH_ENV", "development", ("development", "production"))
 PRODUCTION = COSTWATCH_ENV == "production"
-DEBUG = env.bool("DEBUG", False)
+DEBUG = env.flag("DEBUG", False)
+if DEBUG and PRODUCTION:
+    raise ImproperlyConfigured("DEBUG is on while COSTWATCH_ENV is production; its error pages would show secrets.")
 
 # Where Costwatch keeps its own files: the SQLite database, the spool, the embedded broker.
-DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var")))
-
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "var", base=BASE_DIR)
+try:
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(f"DATA_DIR is {str(DATA_DIR)!r}, which cannot be made: {error.strerror}.") from error
 
 SECRET_KEY = env.str("SECRET_KEY", "")
-if not SECRET_KEY:
-    if PRODUCTION:
-        raise ImproperlyConfigured(
-            "SECRET_KEY is not set. In production Costwatch needs one of its own: "
-            "python -c 'import secrets; print(secrets.token_urlsafe(50))' makes one."
-        )
-    SECRET_KEY = "development-only-" + "0" * 50  # never used in production: see above
+_PLACEHOLDERS = ("development-only", "django-insecure", "change", "replace", "your-", "secret", "<", "xxx")
+if not PRODUCTION:
+    SECRET_KEY = SECRET_KEY or "development-only-" + "0" * 50  # refused in production
+elif len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 10 or SECRET_KEY.lower().startswith(_PLACEHOLDERS):
+    raise ImproperlyConfigured(
+        f"SECRET_KEY is {'not set' if not SECRET_KEY else 'too short or a placeholder'}. In production Costwatch "
+        "needs a secret of its own, of at least 50 characters: "
+        "python -c 'import secrets; print(secrets.token_urlsafe(50))' makes one."
+    )
 
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", "testserver"])
+_LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = [h.strip() for h in env.list("ALLOWED_HOSTS", default=[]) if h.strip()]
+if PRODUCTION and not ALLOWED_HOSTS:
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS is not set. In production it must list the names Costwatch is reached by: costs.example.org,..."
+    )
+ALLOWED_HOSTS = ALLOWED_HOSTS or _LOCAL_HOSTS
 
 # --- Applications -------------------------------------------------------------------------------
 INSTALLED_APPS = [
+    "costwatch.apps.CostwatchConfig",
     "costwatch.accounts",
     "tracking",
-    "django.contrib.admin",
+    "costwatch.apps.CostwatchAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "rest_framework",
+    "csp",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "costwatch.accounts.middleware.ReaderTimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -71,55 +89,143 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            "builtins": ["costwatch.pages.filters"],
         },
     }
 ]
-AUTH_USER_MODEL = "accounts.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Accounts -----------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
 
 # --- Database -----------------------------------------------------------------------------------
 # How long a writer waits for SQLite's write lock, in seconds.
-SQLITE_TIMEOUT_S = env.float("SQLITE_TIMEOUT_S", 5.0)
+SQLITE_TIMEOUT_S = env.seconds("SQLITE_TIMEOUT_S", 5.0, minimum=0, maximum=600)
+# How long a connection to PostgreSQL is kept open between requests, in seconds.
+CONN_MAX_AGE_S = env.whole("CONN_MAX_AGE_S", 60, minimum=0, maximum=86_400, unit="seconds")
 
 
-def _database(url: str) -> dict:
-    config = environ.Env.db_url_config(url)
+def _database() -> dict:
+    config = env.database("DATABASE_URL", sqlite_file=DATA_DIR / "costwatch.sqlite3")
     config.setdefault("TEST", {})
     if config["ENGINE"] == "django.db.backends.sqlite3":
         # IMMEDIATE: a transaction takes the write lock when it begins, so that it waits instead of failing half-way.
+        # WAL: readers do not wait for the writer. It needs a local disk; a network share corrupts it.
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": SQLITE_TIMEOUT_S,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;",
         }
-    elif config["ENGINE"] == "django.db.backends.postgresql":
-        config["CONN_HEALTH_CHECKS"] = True
-        config["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE_S", 60)
-        config.setdefault("OPTIONS", {}).setdefault("connect_timeout", 1)
-    else:
-        raise ImproperlyConfigured(f"DATABASE_URL names {config['ENGINE']}; Costwatch runs on sqlite and postgres.")
+        return config
+    config["CONN_HEALTH_CHECKS"] = True
+    config["CONN_MAX_AGE"] = CONN_MAX_AGE_S
+    config.setdefault("OPTIONS", {}).setdefault("connect_timeout", 1)
     return config
 
 
-DATABASES = {"default": _database(env.str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'costwatch.sqlite3'}"))}
+DATABASES = {"default": _database()}
 DATABASE_ROUTERS = ["tracking.routers.LedgerRouter"]
 # The alias the ledger table lives on. Every other table lives on `default`.
 LEDGER_DATABASE = "default"
 
 # --- Time ---------------------------------------------------------------------------------------
 USE_TZ = True
-TIME_ZONE = env.str("TIME_ZONE", "UTC")  # days, weeks and months of reports are those of this zone
+TIME_ZONE = env.zone("TIME_ZONE", "UTC")  # days, weeks and months of reports are those of this zone
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
 
 # --- Recording ----------------------------------------------------------------------------------
-SPOOL_DIR = Path(env.str("SPOOL_DIR", str(DATA_DIR / "spool")))  # a persistent folder, shared by all processes of a host
-SPOOL_MAX_MB = env.int("SPOOL_MAX_MB", 512)  # over this, new events are refused, counted and logged
-RECORDER_BATCH_SIZE = env.int("RECORDER_BATCH_SIZE", 500)  # events in one write transaction
-RECORDER_INTERVAL_S = env.float("RECORDER_INTERVAL_S", 0.2)  # the longest an event waits for its batch while the database answers
+# A persistent folder, shared by all processes of a host.
+SPOOL_DIR = env.folder("SPOOL_DIR", DATA_DIR / "spool", base=BASE_DIR)
+# Over this size new events are refused, counted and logged.
+SPOOL_MAX_MB = env.whole("SPOOL_MAX_MB", 512, minimum=1, maximum=1_000_000, unit="megabytes")
+# Events in one write transaction.
+RECORDER_BATCH_SIZE = env.whole("RECORDER_BATCH_SIZE", 500, minimum=1, maximum=10_000, unit="events")
+# The longest an event waits for its batch while the database answers.
+RECORDER_INTERVAL_S = env.seconds("RECORDER_INTERVAL_S", 0.2, minimum=0.01, maximum=60)
+
+# --- Jobs in the background ---------------------------------------------------------------------
+REDIS_URL = env.redis("REDIS_URL")  # empty: the embedded broker, folders under DATA_DIR
+BROKER_DIR = DATA_DIR / "broker"
+WORKER_CONCURRENCY = env.whole("WORKER_CONCURRENCY", 1, minimum=1, maximum=256, unit="processes")
+CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 3600}
+    if REDIS_URL
+    else {
+        "data_folder_in": str(BROKER_DIR / "queue"),
+        "data_folder_out": str(BROKER_DIR / "queue"),
+        "control_folder": str(BROKER_DIR / "control"),
+    }
+)
 
 # --- Web ----------------------------------------------------------------------------------------
-STATIC_URL = "static/"
+HOST = env.str("HOST", "") or "127.0.0.1"  # the address the web server listens on
+PORT = env.whole("PORT", 8000, minimum=1, maximum=65_535, unit="a TCP port")
+WEB_WORKERS = env.whole("WEB_WORKERS", 1, minimum=1, maximum=64, unit="processes")
+WEB_THREADS = env.whole("WEB_THREADS", 8, minimum=1, maximum=256, unit="threads")
+STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "costwatch" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# --- Security -----------------------------------------------------------------------------------
+# HTTPS only: plain requests are redirected, cookies are sent over HTTPS alone, and browsers are told to stay there.
+HTTPS_ONLY = env.flag("HTTPS_ONLY", PRODUCTION)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+HSTS_SECONDS = env.whole("HSTS_SECONDS", 31_536_000, minimum=0, maximum=63_072_000, unit="seconds")
+SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
+# Preloading is asked for a whole domain and cannot be taken back quickly: its owner's decision, not ours.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
+# Behind a proxy that ends TLS: the header in which it says so ("X-Forwarded-Proto"). It must always set or remove it.
+PROXY_SSL_HEADER = env.str("PROXY_SSL_HEADER", "")
+if PROXY_SSL_HEADER:
+    SECURE_PROXY_SSL_HEADER = (f"HTTP_{PROXY_SSL_HEADER.upper().replace('-', '_')}", "https")
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
+X_FRAME_OPTIONS = "DENY"
+# Our pages use no script, no inline style and nothing from elsewhere. The admin's own policy: costwatch/sites.py.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- Logging ------------------------------------------------------------------------------------
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
+# Only our own loggers and the frameworks': an application that meters its calls keeps its root logger as it is.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "text": {"format": "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"},
+        "json": {"()": "costwatch.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "loggers": {
+        name: {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False}
+        for name in ("costwatch", "tracking", "django", "celery")
+    },
+}

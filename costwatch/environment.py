@@ -1,0 +1,112 @@
+"""Typed readers of the environment: a value that cannot be meant is refused by name, with what would be valid.
+
+Values themselves are never repeated in an error about a URL: they hold passwords.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("0", "false", "no", "off", "")
+
+
+class Environment(environ.Env):
+    """django-environ, with readers that check what they read. All raise `ImproperlyConfigured`."""
+
+    def flag(self, name: str, default: bool) -> bool:
+        """Yes or no. (`Env.bool` takes every word it does not know for no.)"""
+        text = self.str(name, str(default)).strip().lower()
+        if text not in _TRUE + _FALSE:
+            raise ImproperlyConfigured(f"{name} is {text!r}; it must be true or false.")
+        return text in _TRUE
+
+    def whole(self, name: str, default: int, *, minimum: int, maximum: int, unit: str) -> int:
+        """A whole number from `minimum` to `maximum`."""
+        text = self.str(name, "") or str(default)
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or not minimum <= value <= maximum:
+            raise ImproperlyConfigured(
+                f"{name} is {text!r}; it must be a whole number of {unit} from {minimum} to {maximum}."
+            )
+        return value
+
+    def seconds(self, name: str, default: float, *, minimum: float, maximum: float) -> float:
+        """A duration in seconds, from `minimum` to `maximum`."""
+        text = self.str(name, "") or str(default)
+        try:
+            value = float(text)
+        except ValueError:
+            value = None
+        if value is None or not minimum <= value <= maximum:
+            raise ImproperlyConfigured(
+                f"{name} is {text!r}; it must be a number of seconds from {minimum:g} to {maximum:g}."
+            )
+        return value
+
+    def choice(self, name: str, default: str, valid: Sequence[str]) -> str:
+        """One of the words in `valid`."""
+        value = self.str(name, "") or default
+        if value not in valid:
+            raise ImproperlyConfigured(f"{name} is {value!r}; it must be one of: {', '.join(valid)}.")
+        return value
+
+    def zone(self, name: str, default: str) -> str:
+        """The name of an IANA time zone."""
+        value = self.str(name, "") or default
+        if value not in available_timezones():
+            raise ImproperlyConfigured(
+                f"{name} is {value!r}, which is no time zone; use a name such as Europe/Vienna or UTC."
+            )
+        return value
+
+    def folder(self, name: str, default: Path, *, base: Path) -> Path:
+        """A folder; a relative one is taken from `base`, so that every process means the same."""
+        return base / Path(self.str(name, "") or str(default)).expanduser()
+
+    def origins(self, name: str) -> list[str]:
+        """A list of origins with their scheme."""
+        values = [v.strip() for v in self.list(name, default=[]) if v.strip()]
+        for value in values:
+            if not value.startswith(("https://", "http://")):
+                raise ImproperlyConfigured(
+                    f"{name} holds {value!r}; each entry needs its scheme, as in https://costs.example.org."
+                )
+        return values
+
+    def redis(self, name: str) -> str:
+        """The URL of a Redis, or "" where none is set."""
+        value = self.str(name, "")
+        try:
+            valid = not value or (urlsplit(value).scheme in ("redis", "rediss", "unix") and urlsplit(value).port != 0)
+        except ValueError:
+            valid = False
+        if not valid:
+            raise ImproperlyConfigured(f"{name} cannot be read; use the form redis://user:password@host:6379/0.")
+        return value
+
+    def database(self, name: str, *, sqlite_file: Path) -> dict:
+        """Django's settings for the database that `name` points to; SQLite in `sqlite_file` where it is unset."""
+        url = self.str(name, "")
+        if not url:
+            return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(sqlite_file)}
+        problem = ImproperlyConfigured(
+            f"{name} cannot be used; give sqlite:////absolute/path.sqlite3 or "
+            "postgres://user:password@host:5432/name (percent-encode special characters in the password)."
+        )
+        if urlsplit(url).scheme not in ("sqlite", "postgres", "postgresql", "psql", "pgsql"):
+            raise problem
+        try:
+            config = self.db_url_config(url)
+        except (ValueError, ImproperlyConfigured, KeyError) as error:
+            raise problem from error
+        if not config.get("NAME"):
+            raise problem
+        return dict(config)

@@ -1,0 +1,57 @@
+"""Amounts, quantities and durations as people read them; the same in pages and on the command line. Pure."""
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+_CENT = Decimal("0.01")
+_HUNDREDTH_OF_A_CENT = Decimal("0.0001")
+
+
+def usd(amount: Decimal | None, *, missing: str = "unpriced") -> str:
+    """An amount in USD with as many digits as it needs: $1,234.50, $0.1235, $0.0042, $0.0000042.
+
+    From a dollar on it is rounded to the cent, below that to four decimals, below a cent to three significant
+    digits; so that a small cost never reads as nothing. `missing` stands for an amount that is not known.
+    """
+    if amount is None:
+        return missing
+    size = abs(amount)
+    if size >= 1:
+        text = f"{size.quantize(_CENT, ROUND_HALF_EVEN):,f}"
+    elif size >= _CENT:
+        text = _trim(size.quantize(_HUNDREDTH_OF_A_CENT, ROUND_HALF_EVEN))
+    elif size:
+        text = _trim(size.quantize(Decimal((0, (1,), size.adjusted() - 2)), ROUND_HALF_EVEN))
+    else:
+        text = "0.00"
+    return f"{'-' if amount < 0 else ''}${text}"
+
+
+def usd_exact(amount: Decimal | None, *, missing: str = "unpriced") -> str:
+    """An amount in USD with every digit it has."""
+    if amount is None:
+        return missing
+    return f"{'-' if amount < 0 else ''}${_trim(abs(amount))}"
+
+
+def quantity(value: int | Decimal) -> str:
+    """A count or a measured quantity, with thousands separated and nothing rounded."""
+    text = f"{Decimal(value):,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def duration(milliseconds: int | None) -> str:
+    """A duration: "840 ms", "2.4 s", "3 min 20 s", or "" where it is not known."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    seconds = Decimal(milliseconds) / 1000
+    if seconds < 60:
+        return f"{seconds.quantize(Decimal('0.1'))} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def _trim(size: Decimal) -> str:
+    """Without trailing zeros, yet with two decimals at least."""
+    whole, _, fraction = f"{size:,f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"

@@ -1,22 +1,35 @@
 """What every test can use: a database of its own, a spool of its own, and a named cast."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests import services
+
+DATABASE_FIXTURES = {
+    "db",
+    "transactional_db",
+    "django_db_reset_sequences",
+    "django_db_serialized_rollback",
+    "live_server",
+}
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what touches the database: it runs on SQLite, and again on PostgreSQL."""
+    for item in items:
+        if item.get_closest_marker("django_db") or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.database)
+
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, worker_id):
     """SQLite in a file, not in memory: threads and child processes must see the same database."""
     from django.conf import settings
     from django.db import connections
 
     if connections["default"].vendor == "sqlite":
-        folder = Path(tempfile.gettempdir()) / "costwatch-tests"
-        folder.mkdir(exist_ok=True)
-        name = str(folder / f"{os.getpid()}.sqlite3")
+        name = str(Path(settings.DATA_DIR) / f"test-{worker_id}.sqlite3")
         settings.DATABASES["default"]["TEST"]["NAME"] = name
         connections["default"].settings_dict["TEST"]["NAME"] = name
 
@@ -25,6 +38,15 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
 def own_spool(settings, tmp_path):
     """Each test writes its events to a folder of its own."""
     settings.SPOOL_DIR = tmp_path / "spool"
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """A real Redis of the tests' own, or the test is skipped."""
+    url = services.REDIS_URL
+    if not services.redis_answers(url):
+        pytest.skip("no Redis answers at TEST_REDIS_URL")
+    return url
 
 
 @pytest.fixture

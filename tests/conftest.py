@@ -71,3 +71,19 @@ def outsider(django_user_model):
 def staff(django_user_model):
     """Dora: runs the installation."""
     return django_user_model.objects.create_superuser(email="dora@example.com", password="correct horse")
+
+
+@pytest.fixture(scope="session")
+def running_provider():
+    """A provider on this machine that speaks both APIs, for the whole run."""
+    from costwatch.demo.provider import local_provider
+
+    with local_provider() as running:
+        yield running
+
+
+@pytest.fixture
+def provider(running_provider):
+    """The local provider, with an empty list of requests."""
+    running_provider.requests.clear()
+    return running_provider

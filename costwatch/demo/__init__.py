@@ -1,0 +1,1 @@
+"""A provider on this machine, and the demonstration that runs on it."""

@@ -225,7 +225,13 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "loggers": {
-        name: {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False}
-        for name in ("costwatch", "tracking", "django", "celery")
+        name: {"handlers": ["stderr"], "level": level, "propagate": False}
+        for name, level in {
+            "costwatch": LOG_LEVEL,
+            "tracking": LOG_LEVEL,
+            "django": LOG_LEVEL,
+            # Celery's INFO is four lines for each scheduled task.
+            "celery": "WARNING" if LOG_LEVEL == "INFO" else LOG_LEVEL,
+        }.items()
     },
 }

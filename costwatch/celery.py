@@ -1,0 +1,67 @@
+"""The Celery app and its timetable.
+
+Celery only ever starts work that would also be right if it ran late, twice or never: what must not be lost stands in
+the database or in the spool. So one beat is enough, two do no harm, and no results are kept.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from celery import Celery
+from celery.schedules import crontab
+from celery.signals import setup_logging, task_success
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costwatch.settings")
+
+app = Celery("costwatch")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    # Beat has faults around clock changes: it runs in UTC, and windows are computed from time zones where needed.
+    enable_utc=True,
+    timezone="UTC",
+    task_default_queue="costwatch",
+    task_ignore_result=True,
+    # Acknowledged when done, so that a killed worker's task is run again (the embedded broker cannot redeliver).
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    # Far under Redis's visibility timeout of an hour, after which a task would be given to a second worker.
+    task_soft_time_limit=240,
+    task_time_limit=300,
+    worker_max_tasks_per_child=500,
+    worker_send_task_events=False,
+    broker_connection_retry_on_startup=True,
+)
+app.autodiscover_tasks()
+app.conf.beat_schedule = {
+    # `expires`: what waited for a worker longer than its own interval is dropped, the next one does the same.
+    "drain-spools": {"task": "tracking.tasks.drain_spools", "schedule": 60.0, "options": {"expires": 55}},
+    "make-partitions": {
+        "task": "tracking.tasks.make_partitions",
+        "schedule": crontab(hour=0, minute=10),
+        "options": {"expires": 12 * 3600},
+    },
+    "reprice-unpriced": {
+        "task": "tracking.tasks.reprice_unpriced",
+        "schedule": crontab(minute=20),
+        "options": {"expires": 3000},
+    },
+}
+
+
+@setup_logging.connect
+def _keep_our_logging(**_kwargs) -> None:
+    """Logging is configured by the settings; with a receiver here Celery leaves it as it is."""
+
+
+def sign_of_life() -> Path:
+    """The file that a worker touches after each task: `doctor` reads from it whether beat and worker are alive."""
+    from django.conf import settings
+
+    return Path(settings.DATA_DIR) / "worker-alive"
+
+
+@task_success.connect
+def _show_life(**_kwargs) -> None:
+    sign_of_life().write_text(f"{time.time():.0f}\n")

@@ -12,7 +12,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 _TRUE = ("1", "true", "yes", "on")
-_FALSE = ("0", "false", "no", "off", "")
+_FALSE = ("0", "false", "no", "off")
 
 
 class Environment(environ.Env):
@@ -20,10 +20,10 @@ class Environment(environ.Env):
 
     def flag(self, name: str, default: bool) -> bool:
         """Yes or no. (`Env.bool` takes every word it does not know for no.)"""
-        text = self.str(name, str(default)).strip().lower()
-        if text not in _TRUE + _FALSE:
+        text = self.str(name, "").strip().lower()
+        if text not in ("", *_TRUE, *_FALSE):
             raise ImproperlyConfigured(f"{name} is {text!r}; it must be true or false.")
-        return text in _TRUE
+        return text in _TRUE if text else default
 
     def whole(self, name: str, default: int, *, minimum: int, maximum: int, unit: str) -> int:
         """A whole number from `minimum` to `maximum`."""

@@ -1,5 +1,6 @@
 """What every test can use: a database of its own, a spool of its own, and a named cast."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("django_db") or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.database)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown():
+    """The recorder of a test ends before the test's database does."""
+    if spool := sys.modules.get("tracking.spool"):
+        spool.close()
 
 
 @pytest.fixture(scope="session")

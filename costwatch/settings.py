@@ -235,3 +235,7 @@ LOGGING = {
         }.items()
     },
 }
+
+# --- Demo ---------------------------------------------------------------------------------------
+# The password of the accounts that `make demo` makes. Empty: one is made up and printed.
+DEMO_PASSWORD = env.str("DEMO_PASSWORD", "")

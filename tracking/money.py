@@ -23,6 +23,14 @@ def to_nanousd(usd: Decimal) -> int:
     return nanousd
 
 
+def round_half_even(num: int, den: int) -> int:
+    """The whole number nearest to num / den, ties to the even one. `den` is positive."""
+    whole, rest = divmod(num, den)
+    if 2 * rest > den or (2 * rest == den and whole % 2):
+        whole += 1
+    return whole
+
+
 def from_nanousd(nanousd: int) -> Decimal:
     """The amount in USD, exactly."""
     return EXACT.divide(Decimal(nanousd), NANOUSD_PER_USD)

@@ -1,11 +1,15 @@
 """The words of pricing: a rate, a line, a receipt."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 PriceStatus = Literal["priced", "unpriced", "free", "assumed"]
+
+#: stands for every model of a provider in `RateRow.model`
+ANY_MODEL = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,23 @@ class RateRow:
     valid_from: datetime | None = None  # None: since ever
     valid_to: datetime | None = None  # exclusive; None: until further notice
     source: str = ""
+    own: bool = False  # entered by an admin: wins over the catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRule:
+    """A model of the catalogue and the rule by which names match it."""
+
+    provider: str
+    model: str
+    match: Mapping[str, Any]
+    name: str = ""
+    context_window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a receipt: quantity x amount / per. `amount_usd` is exact, not rounded."""
+    """One line of a receipt: quantity x rate / per. `amount_usd` is exact, not rounded."""
 
     meter: str
     quantity: int | Decimal
@@ -38,6 +54,7 @@ class Line:
     amount_usd: Decimal | None  # None: no rate for this quantity
     rate_id: int | None
     model: str
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +65,5 @@ class Receipt:
     total_nanousd: int | None
     status: PriceStatus
     reason: str = ""  # why it is unpriced or assumed, in words
+    tier: str = "standard"
+    region: str = ""

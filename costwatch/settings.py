@@ -212,6 +212,9 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# --- Demo ---------------------------------------------------------------------------------------
+DEMO_PASSWORD = env.str("DEMO_PASSWORD", "")  # of the demo's accounts; empty: one is made up and printed
+
 # --- Logging ------------------------------------------------------------------------------------
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))

@@ -15,7 +15,7 @@ class PriceStatus(models.TextChoices):
 
 
 class ApiUsageLog(models.Model):
-    """One attempt of one call. Append-only: a later correction is a row of its own (`corrects`, zero calls, signed cost).
+    """One attempt of one call. Append-only: a correction is a row of its own (`corrects`, no call, signed cost).
 
     Lives on the alias `LEDGER_DATABASE`; has no foreign keys, and no query joins it with another table. On PostgreSQL
     it is partitioned by month (see tracking.ledger).
@@ -52,7 +52,8 @@ class ApiUsageLog(models.Model):
     ttft_ms = models.PositiveIntegerField(null=True)
     tier = models.CharField(max_length=40, default="standard")
 
-    calls = models.SmallIntegerField(default=1)
+    calls = models.SmallIntegerField(default=1, help_text="1; 0 for a correction; -1 where a row is taken back")
+    unpriced = models.SmallIntegerField(default=0, help_text="1: cost unknown; -1: the correction that tells it")
     input_tokens = models.BigIntegerField(default=0, help_text="all input tokens, cached ones included")
     cache_read_tokens = models.BigIntegerField(default=0)
     cache_write_tokens = models.BigIntegerField(default=0)
@@ -64,6 +65,7 @@ class ApiUsageLog(models.Model):
     images = models.IntegerField(default=0)
     meters = models.JSONField(default=dict, help_text="the disjoint billable quantities")
     raw_usage = models.JSONField(null=True, help_text="usage as the provider reported it")
+    facts = models.JSONField(default=dict, help_text="what the price depends on beside the usage")
     flags = models.JSONField(default=list)
 
     cost = UsdField(null=True, help_text="USD; null while unpriced")
@@ -75,6 +77,9 @@ class ApiUsageLog(models.Model):
         indexes = [
             models.Index(fields=["-occurred_at", "-id"], name="ledger_time"),
             models.Index(fields=["user_id", "-occurred_at", "-id"], name="ledger_user_time"),
+            models.Index(
+                fields=["-occurred_at", "-id"], condition=models.Q(price_status="unpriced"), name="ledger_unpriced"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -86,7 +91,8 @@ class RecordedEvent(models.Model):
 
     id = models.UUIDField(primary_key=True)
     content_hash = models.BinaryField(max_length=16)
-    recorded_at = models.DateTimeField(db_index=True)
+    recorded_at = models.DateTimeField()
+    occurred_at = models.DateTimeField(null=True, help_text="of its ledger row; null where the event left none")
 
 
 class ResultKey(models.Model):
@@ -98,10 +104,12 @@ class ResultKey(models.Model):
         ITEMISED = "itemised"  # line by line
 
     key = models.CharField(max_length=300, primary_key=True)
-    alias_of = models.CharField(max_length=300, default="")
+    alias_of = models.CharField(max_length=300, default="", help_text="the key whose state counts for this one too")
     state = models.CharField(max_length=10, choices=State)
-    event_id = models.UUIDField(null=True)
-    attribution = models.JSONField(default=dict)
+    event_id = models.UUIDField(
+        null=True, help_text="the ledger row of the creation or of the result; null without one"
+    )
+    attribution = models.JSONField(default=dict, help_text="who created it, what for, and when")
     recorded_at = models.DateTimeField(db_index=True)
 
 

@@ -1,0 +1,452 @@
+"""From an event to its ledger row: cleaning, usage, price. Whatever an event holds, it becomes a row."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+from tracking.events import SERVICE_BY_OPERATION, CallEvent
+from tracking.money import from_nanousd, to_nanousd
+from tracking.usage.types import Totals, Usage, totals, walk
+
+logger = logging.getLogger("costwatch.recorder")
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Times outside of this are taken for a broken clock: the row stands at the time of recording, with a flag.
+EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
+LATEST_AHEAD = timedelta(days=2)
+
+#: One call cannot use or cost more than this: such a report is flagged, and unpriced rather than believed.
+MAX_QUANTITY = 10**12
+MAX_COST_NANOUSD = 1_000_000 * 10**9
+MAX_RAW_JSON_CHARS = 64_000
+MAX_TAGS, MAX_TAG_CHARS = 50, 500
+MAX_FLAGS = 30
+
+ERROR_STATUSES = frozenset({"error", "timeout", "connection_error", "incomplete"})
+#: Gives the rows that are derived from other rows their ids: the same correction always has the same one.
+CORRECTIONS = uuid.UUID("5b0b52a5-4c6c-5c63-9f6b-2f1d0c3f7a11")
+
+_QUANTITIES = tuple(field.name for field in fields(Totals) if field.name != "meters")
+
+
+@dataclass(slots=True)
+class Row:
+    """A ledger row as the database takes it: ids are 32 hex digits, times text in UTC, JSON text, money nano-USD."""
+
+    id: str
+    occurred_at: str
+    recorded_at: str
+    corrects: str | None
+    provider: str
+    model: str
+    model_asked: str
+    model_served: str
+    operation: str
+    endpoint: str
+    service: str
+    source: str
+    user_id: int | None
+    feature: str
+    analysis_id: str
+    tags: str
+    request_id: str
+    response_id: str
+    attempt: int
+    status: str
+    http_status: int | None
+    error: str
+    quality: str
+    stream: int | bool
+    latency_ms: int | None
+    ttft_ms: int | None
+    tier: str = "standard"
+    calls: int = 1
+    unpriced: int = 0
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_tokens: int = 0
+    audio_ms: int = 0
+    characters: int = 0
+    images: int = 0
+    meters: str = "{}"
+    raw_usage: str | None = None
+    facts: str = "{}"
+    flags: str = "[]"
+    cost: int | None = None
+    price_status: str = "unpriced"
+    receipt: str = "{}"
+
+    @property
+    def errors(self) -> int:
+        """What the row adds to the errors of its rollups."""
+        return 1 if self.status in ERROR_STATUSES else 0
+
+
+COLUMNS: tuple[str, ...] = tuple(Row.__dataclass_fields__)
+row_values: Callable[[Row], tuple] = attrgetter(*COLUMNS)
+#: Columns that are added up; with `cost` they are what a correction changes.
+SUMS = (
+    "calls",
+    "unpriced",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "audio_tokens",
+    "audio_ms",
+    "characters",
+    "images",
+)
+
+
+def db_time(at: datetime) -> str:
+    """A UTC moment as Django writes it on SQLite, which PostgreSQL reads too."""
+    return str(at.astimezone(UTC).replace(tzinfo=None))
+
+
+def from_db_time(text: str) -> datetime:
+    """The moment that `db_time` wrote."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def derived_id(row_id: str, what: str) -> str:
+    """The id of a row derived from another one ("price", "result", "reversal"): always the same."""
+    return uuid.uuid5(CORRECTIONS, f"{row_id}:{what}").hex
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """What turns usage into money: the readers and the engine, with the rates of the moment."""
+
+    read_usage: Callable[..., Any]
+    price: Callable[..., Any]
+    receipt_json: Callable[[Any], Mapping]
+    rates: Any
+
+
+def current_pricing() -> Pricing:
+    """The readers, the engine and the price book as it stands now."""
+    from tracking.pricing import book, price, receipt_json
+    from tracking.usage import read_usage
+
+    return Pricing(read_usage=read_usage, price=price, receipt_json=receipt_json, rates=book.current())
+
+
+def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pricing) -> Row:
+    """The row of an event recorded at `now`. What had to be changed is flagged; what has no price is unpriced."""
+    flags = [_text(flag, 80) for flag in event.flags[:MAX_FLAGS]] if event.flags else []
+    cut = _Cutter(flags)
+    at = _event_time(event.at_us, now, flags)
+    served, asked = cut(event.model_served, 200, "model_served"), cut(event.model_asked, 200, "model_asked")
+    operation = event.operation if event.operation in SERVICE_BY_OPERATION else "other"
+    if operation != event.operation:
+        flags.append("unknown_operation")
+    row = Row(
+        id=event_id(event.id),
+        occurred_at=str(at.replace(tzinfo=None)),
+        recorded_at=_now_text(now),
+        corrects=None,
+        provider=cut(event.provider, 40, "provider"),
+        model=served or asked,
+        model_asked=asked,
+        model_served=served,
+        operation=operation,
+        endpoint=cut(event.endpoint, 200, "endpoint"),
+        service="batch" if event.batch else SERVICE_BY_OPERATION[operation],
+        source=cut(event.source, 20, "source"),
+        user_id=user_id,
+        feature=cut(event.feature, 200, "feature"),
+        analysis_id=cut(event.analysis, 200, "analysis"),
+        tags=_tags(event, user_id, flags),
+        request_id=cut(event.request_id, 200, "request_id"),
+        response_id=cut(event.response_id, 200, "response_id"),
+        attempt=_bounded(event.attempt, 1, 32767) or 1,
+        status=cut(event.status, 20, "status"),
+        http_status=_bounded(event.http_status, 0, 32767),
+        error=cut(event.error, 200, "error"),
+        quality=cut(event.quality, 12, "quality"),
+        stream=1 if event.stream else 0,
+        latency_ms=_milliseconds(event.latency_us),
+        ttft_ms=_milliseconds(event.ttft_us),
+    )
+    if event.usage is not None:
+        row.raw_usage = bounded_json(event.usage, "usage", flags)
+    if event.facts:
+        row.facts = bounded_json(event.facts, "facts", flags)
+    _price(row, event, at, flags, pricing)
+    if flags:
+        row.flags = json.dumps(list(dict.fromkeys(flags))[:MAX_FLAGS])
+    return row
+
+
+def _price(row: Row, event: CallEvent, at: datetime, flags: list[str], pricing: Pricing) -> None:
+    """Fill in quantities, cost and receipt. Never raises: what goes wrong leaves the row unpriced, with a flag."""
+    try:
+        usage = pricing.read_usage(
+            provider=row.provider,
+            model=row.model,
+            operation=row.operation,
+            endpoint=row.endpoint,
+            usage=event.usage,
+            facts=event.facts,
+            batch=event.batch,
+        )
+        _fill_quantities(row, usage, flags)
+        cost, status, receipt = _cost_of(row, event, usage, at, flags, pricing)
+    except Exception as error:
+        # The readers and the engine promise not to raise. A call is recorded even if they do.
+        logger.exception("The usage of a call could not be priced; it is recorded without a price.")
+        flags.append("pricing_failed")
+        cost, status, receipt = _unpriced(f"pricing failed: {type(error).__name__}")
+    if cost is not None and not 0 <= cost <= MAX_COST_NANOUSD:
+        flags.append("absurd_cost")
+        cost, status, receipt = _unpriced("the cost computed is beyond what one call can cost")
+    row.cost, row.price_status, row.receipt = cost, status, receipt
+    row.unpriced = 1 if cost is None else 0
+
+
+def _cost_of(row: Row, event: CallEvent, usage: Usage, at: datetime, flags: list[str], pricing: Pricing):
+    """(nano-USD or None, price status, receipt as JSON text)."""
+    if event.cost_usd is not None:
+        return _given_cost(event.cost_usd, flags)
+    not_billed = _why_not_billed(row, event)
+    if not_billed:
+        return 0, "free", _receipt("free", "0", not_billed)
+    if row.status == "pending":
+        return _unpriced("the result is not known yet")
+    if event.usage is None and not usage.meters and not usage.parts:
+        return _unpriced("no usage was reported")
+    receipt = pricing.price(usage, at, pricing.rates)
+    return receipt.total_nanousd, receipt.status, json.dumps(pricing.receipt_json(receipt), separators=(",", ":"))
+
+
+def _why_not_billed(row: Row, event: CallEvent) -> str:
+    if row.status == "error" and (row.http_status is None or row.http_status >= 400):
+        return f"not billed: HTTP {row.http_status}" if row.http_status else "not billed: an error"
+    if row.status == "connection_error" and event.facts.get("sent") is False:
+        return "not billed: the request was not sent"
+    if row.status == "refused":
+        return "not billed: refused before it was sent"
+    return ""
+
+
+def _given_cost(cost_usd: str, flags: list[str]):
+    try:
+        cost = Decimal(str(cost_usd))
+        nanousd = to_nanousd(cost)
+        if nanousd >= 0:
+            total = format(from_nanousd(nanousd), "f")
+            return nanousd, "priced", _receipt("priced", total, "given by the caller", given=True)
+    except (InvalidOperation, ValueError, OverflowError):
+        pass
+    flags.append("bad_cost")
+    return _unpriced("the cost given is not an amount of money")
+
+
+def _receipt(status: str, total_usd: str | None, reason: str, **more: Any) -> str:
+    """A receipt without lines, in the form of `tracking.pricing.receipt_json`."""
+    receipt = {"status": status, "total_usd": total_usd, "reason": reason, "lines": [], **more}
+    return json.dumps(receipt, separators=(",", ":"))
+
+
+def _unpriced(reason: str) -> tuple[None, str, str]:
+    return None, "unpriced", _receipt("unpriced", None, reason)
+
+
+def _fill_quantities(row: Row, usage: Usage, flags: list[str]) -> None:
+    row.tier = _text(usage.tier, 40) or "standard"
+    for one in walk(usage):
+        flags.extend(one.flags)
+    sums = totals(usage)
+    for name in _QUANTITIES:
+        quantity = getattr(sums, name)
+        if quantity:
+            if not 0 <= quantity <= MAX_QUANTITY:
+                flags.append("absurd_quantity")
+                quantity = min(max(quantity, 0), MAX_QUANTITY)
+            setattr(row, name, quantity)
+    row.images = min(row.images, 2**31 - 1)
+    if sums.meters:
+        row.meters = json.dumps(sums.meters, separators=(",", ":"), default=str)
+
+
+def _event_time(at_us: Any, now: datetime, flags: list[str]) -> datetime:
+    try:
+        at = EPOCH + timedelta(microseconds=at_us)
+        if EARLIEST <= at <= now + LATEST_AHEAD:
+            return at
+    except (TypeError, OverflowError, ValueError):
+        pass
+    flags.append("time_out_of_range")
+    return now.astimezone(UTC)
+
+
+@lru_cache(maxsize=16)
+def _now_text(now: datetime) -> str:
+    return db_time(now)
+
+
+def event_id(text: Any) -> str:
+    """The id as 32 hex digits. What is not a UUID gets one made from its text: the same text, the same id."""
+    digits = text.replace("-", "") if text.__class__ is str else ""
+    if len(digits) == 32:
+        try:
+            int(digits, 16)
+            return digits.lower()
+        except ValueError:
+            pass
+    return uuid.uuid5(CORRECTIONS, f"id:{text}").hex
+
+
+def _text(value: Any, length: int) -> str:
+    """Text that every database takes: no NUL, no half of a surrogate pair, no longer than its column."""
+    if value.__class__ is not str:
+        value = "" if value is None else str(value)
+    if not value.isascii():
+        value = value.encode("utf-8", "replace").decode()
+    if "\0" in value:
+        value = value.replace("\0", "")
+    return value[:length]
+
+
+class _Cutter:
+    """Cleans the texts of one event, and flags those that it had to change."""
+
+    __slots__ = ("flags",)
+
+    def __init__(self, flags: list[str]) -> None:
+        self.flags = flags
+
+    def __call__(self, value: Any, length: int, name: str) -> str:
+        if value.__class__ is str and len(value) <= length and value.isascii() and "\0" not in value:
+            return value
+        text = _text(value, length)
+        if text != value:
+            self.flags.append(f"changed:{name}")
+        return text
+
+
+def _bounded(value: Any, least: int, most: int) -> int | None:
+    if value.__class__ is int and least <= value <= most:
+        return value
+    return None
+
+
+def _milliseconds(us: Any) -> int | None:
+    if us.__class__ is int and us >= 0:
+        return min(us // 1000, 2**31 - 1)
+    return None
+
+
+def _tags(event: CallEvent, user_id: int | None, flags: list[str]) -> str:
+    tags = event.tags
+    if event.user is not None and user_id is None:
+        flags.append("unknown_user")
+        tags = {**(tags if isinstance(tags, dict) else {}), "user": str(event.user)}
+    if not tags:
+        return "{}"
+    if not isinstance(tags, dict):
+        flags.append("bad_tags")
+        return "{}"
+    clean = {_text(name, 100): _text(value, MAX_TAG_CHARS) for name, value in list(tags.items())[:MAX_TAGS]}
+    if clean != tags:
+        flags.append("changed:tags")
+    return bounded_json(clean, "tags", flags)
+
+
+def bounded_json(value: Any, name: str, flags: list[str]) -> str:
+    """JSON text that PostgreSQL and SQLite take: finite numbers, no NUL, no half surrogates, bounded size."""
+    try:
+        text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=str)
+        if "\\u" in text:
+            text = json.dumps(_clean(value), separators=(",", ":"), allow_nan=False, default=str)
+    except (ValueError, TypeError, RecursionError):
+        flags.append(f"changed:{name}")
+        try:
+            text = json.dumps(_clean(value), separators=(",", ":"), default=str)
+        except (ValueError, TypeError, RecursionError):
+            text = "{}"
+    if len(text) > MAX_RAW_JSON_CHARS:
+        flags.append(f"too_large:{name}")
+        return json.dumps({"omitted_characters": len(text)})
+    return text
+
+
+def _clean(value: Any, depth: int = 0) -> Any:
+    if depth > 20:
+        return "..."
+    if isinstance(value, str):
+        return _text(value, 10_000)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**300:
+        return "too large"
+    if isinstance(value, dict):
+        return {_text(name, 200): _clean(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item, depth + 1) for item in value]
+    return value
+
+
+def reversed_row(row: Row, sums: Mapping[str, int], *, now: datetime, reason: str) -> Row:
+    """A row that takes back what `sums` (the row and its corrections so far) added, its call included."""
+    return replace(
+        _correction_base(row, "reversal", now=now),
+        **{name: -sums[name] for name in SUMS},
+        cost=-sums["cost"],
+        price_status=row.price_status if row.price_status != "unpriced" else "priced",
+        receipt=_receipt("priced", None, reason),
+    )
+
+
+def result_row(creation: Row, result: Row, *, open_unpriced: int, now: datetime) -> Row:
+    """A row that adds the result of `creation`: its usage and cost, where the creation stands, and no further call."""
+    settled = result.price_status != "unpriced"
+    base = _correction_base(creation, "result", now=now)
+    for name in SUMS:
+        setattr(base, name, getattr(result, name))
+    base.calls = 0
+    base.unpriced = -open_unpriced if settled else 0
+    for name in (
+        *("model_served", "request_id", "response_id", "status", "http_status", "error", "quality", "tier", "cost"),
+        *("latency_ms", "ttft_ms", "meters", "raw_usage", "facts", "flags", "price_status", "receipt"),
+    ):
+        setattr(base, name, getattr(result, name))
+    return base
+
+
+def _correction_base(row: Row, what: str, *, now: datetime) -> Row:
+    """A correction of `row`: same time and dimensions, an id of its own, and nothing added yet."""
+    return replace(
+        row,
+        id=derived_id(row.id, what),
+        corrects=row.id,
+        recorded_at=_now_text(now),
+        source="correction",
+        status="correction",
+        http_status=None,
+        error="",
+        latency_ms=None,
+        ttft_ms=None,
+        **dict.fromkeys(SUMS, 0),
+        meters="{}",
+        raw_usage=None,
+        facts="{}",
+        flags="[]",
+        cost=0,
+        receipt="{}",
+    )

@@ -94,6 +94,9 @@ class RecordedEvent(models.Model):
     recorded_at = models.DateTimeField()
     occurred_at = models.DateTimeField(null=True, help_text="of its ledger row; null where the event left none")
 
+    def __str__(self) -> str:
+        return str(self.id)
+
 
 class ResultKey(models.Model):
     """A provider's result that can be retrieved again (background response, batch, video): it is billed once."""
@@ -111,6 +114,9 @@ class ResultKey(models.Model):
     )
     attribution = models.JSONField(default=dict, help_text="who created it, what for, and when")
     recorded_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.state}"
 
 
 class Analysis(models.Model):
@@ -155,12 +161,16 @@ class Rollup(models.Model):
     class Meta:
         abstract = True
 
+    def __str__(self) -> str:
+        names = self._meta.constraints[0].fields
+        return ", ".join(str(getattr(self, name)) for name in names) + f": {self.cost} USD"
+
 
 def _key(*fields: str, name: str) -> list[models.UniqueConstraint]:
     return [models.UniqueConstraint(fields=fields, name=name)]
 
 
-class HourlyModelRollup(Rollup):
+class HourlyModelRollup(Rollup):  # noqa: DJ008 - inherited
     hour = models.DateTimeField()
     provider = models.CharField(max_length=40)
     model = models.CharField(max_length=200)
@@ -170,7 +180,7 @@ class HourlyModelRollup(Rollup):
         constraints = _key("hour", "provider", "model", "service", name="rollup_hour_model")
 
 
-class DailyFeatureRollup(Rollup):
+class DailyFeatureRollup(Rollup):  # noqa: DJ008 - inherited
     day = models.DateField()
     feature = models.CharField(max_length=200)
     model = models.CharField(max_length=200)
@@ -179,7 +189,7 @@ class DailyFeatureRollup(Rollup):
         constraints = _key("day", "feature", "model", name="rollup_day_feature_model")
 
 
-class DailyUserRollup(Rollup):
+class DailyUserRollup(Rollup):  # noqa: DJ008 - inherited
     day = models.DateField()
     user_id = models.BigIntegerField()
 
@@ -187,7 +197,7 @@ class DailyUserRollup(Rollup):
         constraints = _key("day", "user_id", name="rollup_day_user")
 
 
-class DailyUserFeatureRollup(Rollup):
+class DailyUserFeatureRollup(Rollup):  # noqa: DJ008 - inherited
     day = models.DateField()
     user_id = models.BigIntegerField()
     feature = models.CharField(max_length=200)
@@ -196,7 +206,7 @@ class DailyUserFeatureRollup(Rollup):
         constraints = _key("user_id", "day", "feature", name="rollup_user_day_feature")
 
 
-class DailyUserModelRollup(Rollup):
+class DailyUserModelRollup(Rollup):  # noqa: DJ008 - inherited
     day = models.DateField()
     user_id = models.BigIntegerField()
     provider = models.CharField(max_length=40)
@@ -207,7 +217,7 @@ class DailyUserModelRollup(Rollup):
         constraints = _key("user_id", "day", "provider", "model", "service", name="rollup_user_day_model")
 
 
-class AnalysisRollup(Rollup):
+class AnalysisRollup(Rollup):  # noqa: DJ008 - inherited
     analysis_id = models.CharField(max_length=200)
     feature = models.CharField(max_length=200)
     model = models.CharField(max_length=200)

@@ -7,19 +7,18 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 
-from django.contrib.auth import get_user_model
 from django.db import OperationalError, connections, transaction
-from django.db.models.functions import Lower
 
 from tracking import ledger, results
 from tracking.events import CallEvent
 from tracking.rollups import add_to_rollups
 from tracking.rows import COLUMNS, Row, current_pricing, db_time, event_id, row_of, row_values
+from tracking.users import ids_of
 
 logger = logging.getLogger("costwatch.recorder")
 
@@ -126,10 +125,10 @@ def _rows(batch: _Batch, now: datetime) -> tuple[Callable[[CallEvent], Row], dic
     """What makes a row of an event of the batch, and the rows by id."""
     pricing = current_pricing()
     # One query for all addresses of a batch: cheaper than a cache is dangerous (addresses change hands).
-    users = _user_ids({event.user for event in batch.events.values() if isinstance(event.user, (int, str))})
+    users = ids_of({event.user for event in batch.events.values() if event.user.__class__ in (int, str)})
 
     def make(event: CallEvent) -> Row:
-        user_id = users.get(event.user) if isinstance(event.user, (int, str)) else None
+        user_id = users.get(event.user) if event.user.__class__ in (int, str) else None
         return row_of(event, now=now, user_id=user_id, pricing=pricing)
 
     return make, {key: make(event) for key, event in batch.events.items()}
@@ -229,24 +228,3 @@ def _make_analyses(rows: Sequence[Row]) -> None:
                 "ON CONFLICT DO NOTHING",
                 values,
             )
-
-
-def _user_ids(users: Iterable[object]) -> dict[object, int]:
-    """The ids of users given as ids or email addresses, by what was given; those that nobody has are left out."""
-    found: dict[object, int] = {}
-    emails: dict[str, list[str]] = {}
-    for user in users:
-        if user.__class__ is int:
-            if 0 < user < 2**63:
-                found[user] = user
-        elif user.isascii() and user.isdigit() and len(user) < 19:
-            found[user] = int(user)
-        else:
-            email = user.replace("\0", "")[:254].encode("utf-8", "replace").decode().lower()
-            emails.setdefault(email, []).append(user)
-    if emails:
-        model = get_user_model()
-        known = model.objects.annotate(lowered=Lower(model.get_email_field_name())).filter(lowered__in=sorted(emails))
-        for email, user_id in known.values_list("lowered", "pk"):
-            found.update(dict.fromkeys(emails[email], user_id))
-    return found

@@ -17,7 +17,11 @@ def to_nanousd(usd: Decimal) -> int:
     """
     if not isinstance(usd, Decimal) or not usd.is_finite():
         raise ValueError(f"{usd!r} is not an amount of money.")
-    nanousd = int(EXACT.multiply(usd, NANOUSD_PER_USD).to_integral_value(ROUND_HALF_EVEN, EXACT))
+    if usd and usd.adjusted() > 12:  # before anything is computed with it: 1e999999999 is a Decimal too
+        raise OverflowError(f"{usd:.3e} USD is more than the ledger can hold.")
+    digits = len(usd.as_tuple().digits)
+    exact = EXACT if digits <= 50 else Context(prec=digits + 10, rounding=ROUND_HALF_EVEN)
+    nanousd = int(exact.multiply(usd, NANOUSD_PER_USD).to_integral_value(ROUND_HALF_EVEN, exact))
     if abs(nanousd) > MAX_NANOUSD:
         raise OverflowError(f"{usd} USD is more than the ledger can hold.")
     return nanousd

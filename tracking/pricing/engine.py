@@ -55,11 +55,11 @@ class _Tally:
         lines = tuple(self.lines)
         if not self.reason:
             nanousd = round_half_even(self.num, self.den)
-            if nanousd <= MAX_NANOUSD:
+            if 0 <= nanousd <= MAX_NANOUSD:
                 assumed = usage.assumed or self.assumed
                 status = "assumed" if assumed else "priced" if self.paid else "free"
                 return Receipt(lines, nanousd, status, assumed, usage.tier, usage.region)
-            self.reason = "the cost is more than the ledger can hold"
+            self.reason = "the cost is more than the ledger can hold" if nanousd > 0 else "the cost is negative"
         return Receipt(lines, None, "unpriced", self.reason, usage.tier, usage.region)
 
 
@@ -69,23 +69,23 @@ def _add(tally: _Tally, usage: Usage, at: datetime, rates: RateBook) -> None:
     obstacle = usage.problem or _obstacle(usage, book)
     if obstacle:
         tally.unpriced(obstacle)
-        tally.lines.extend(_line(usage, meter, n, None) for meter, n in usage.meters.items())
+        variants = usage.variants
+        tally.lines.extend(_line(usage, meter, n, None, variants.get(meter, "")) for meter, n in usage.meters.items())
         return
     tier, variants = usage.tier, usage.variants
     region = book.regions[usage.region] if usage.region else ""
     context = 0 if usage.aggregate else usage.context_tokens
     tier_met = bool(usage.parts)  # their tokens say so
     for meter, quantity in usage.meters.items():
-        rate = book.find(meter, variants.get(meter, ""), tier, region, context, at)
-        tally.lines.append(_line(usage, meter, quantity, rate))
+        variant = variants.get(meter, "") if variants else ""
+        rate = book.find(meter, variant, tier, region, context, at)
+        tally.lines.append(_line(usage, meter, quantity, rate, variant))
         if rate is not None:
-            tier_met = tier_met or rate.row.tier == tier
+            tier_met = tier_met or rate.tier == tier
             tally.add(quantity, rate)
         elif quantity:
             tally.unpriced(_missing(usage, meter))
-        if usage.aggregate and rate is not book.find(
-            meter, variants.get(meter, ""), tier, region, usage.context_tokens, at
-        ):
+        if usage.aggregate and rate is not book.find(meter, variant, tier, region, usage.context_tokens, at):
             tally.assumed = "single requests are taken to be below the long-context threshold"
     if not usage.meters and not usage.parts:
         tally.unpriced("no billable quantity was reported")
@@ -111,9 +111,7 @@ def _missing(usage: Usage, meter: str) -> str:
     return f"no rate for {what} of {usage.model}{tier} at that time"
 
 
-def _line(usage: Usage, meter: str, quantity: int | Decimal, rate: Rate | None) -> Line:
-    variant = usage.variants.get(meter, "")
+def _line(usage: Usage, meter: str, quantity: int | Decimal, rate: Rate | None, variant: str) -> Line:
     if rate is None:
         return Line(meter, quantity, None, 1, None, None, usage.model, variant)
-    row = rate.row
-    return Line(meter, quantity, row.amount, row.per, rate.amount_of(quantity), row.id, usage.model, variant)
+    return Line(meter, quantity, rate.amount, rate.per, rate.amount_of(quantity), rate.id, usage.model, variant)

@@ -19,10 +19,11 @@ MAX_CACHED_NAMES = 20_000
 class Rate:
     """A rate row, ready for arithmetic: `num / den` is its exact price of one unit in nano-USD."""
 
-    __slots__ = ("den", "num", "row", "unit_usd", "valid_from", "valid_to")
+    __slots__ = ("amount", "den", "id", "num", "per", "row", "tier", "unit_usd", "valid_from", "valid_to")
 
     def __init__(self, row: RateRow):
         self.row = row
+        self.id, self.amount, self.per, self.tier = row.id, row.amount, row.per, row.tier
         self.valid_from = row.valid_from
         self.valid_to = row.valid_to
         if row.amount is None:
@@ -39,10 +40,9 @@ class Rate:
 
     def amount_of(self, quantity: int | Decimal) -> Decimal:
         """USD for a quantity, unrounded."""
-        number = quantity if isinstance(quantity, Decimal) else Decimal(quantity)
         if self.unit_usd is not None:
-            return EXACT.multiply(number, self.unit_usd)
-        return EXACT.divide(EXACT.multiply(number, self.row.amount), Decimal(self.row.per))
+            return EXACT.multiply(quantity, self.unit_usd)
+        return EXACT.divide(EXACT.multiply(quantity, self.amount), self.per)
 
 
 #: For one meter: groups of rates to try in order, each with the context size above which it applies.
@@ -75,11 +75,12 @@ def find(chain: Chain, context_tokens: int, at: datetime) -> Rate | None:
 class ModelRates:
     """The rates of one model, under the name that one call gave it."""
 
-    __slots__ = ("_chains", "_layers", "priced_as", "regions", "tiers")
+    __slots__ = ("_fixed", "_chains", "_layers", "priced_as", "regions", "tiers")
 
     def __init__(self, layers: Sequence[Sequence[RateRow]], *, priced_as: str, regions: frozenset[str]):
         self._layers = layers  # own rates of the exact name, own rates of the model, the catalogue's, the provider's
         self._chains: dict[tuple[str, str, str, str], tuple[Chain, ...]] = {}
+        self._fixed: dict[tuple[str, str, str, str], Rate] = {}  # the only rate there is, and valid for ever
         self.priced_as = priced_as
         rows = [row for layer in layers for row in layer]
         self.tiers = frozenset(row.tier for row in rows if row.model != ANY_MODEL)
@@ -87,12 +88,13 @@ class ModelRates:
         own_regions = frozenset(row.region for row in rows if row.region)
         self.regions = {region: region if region in own_regions else "" for region in regions | own_regions}
 
-    def chains(self, meter: str, variant: str, tier: str, region: str) -> tuple[Chain, ...]:
+    def _prepare(self, key: tuple[str, str, str, str]) -> tuple[Chain, ...]:
         """Where to look for the price of a meter, first choice first."""
-        key = (meter, variant, tier, region)
-        chains = self._chains.get(key)
-        if chains is None:
-            chains = self._chains[key] = tuple(self._lookups(meter, variant, tier, region))
+        chains = self._chains[key] = tuple(self._lookups(*key))
+        if chains and len(chains[0][0][1]) == 1:
+            threshold, (rate,) = chains[0][0]
+            if not threshold and rate.valid_from is rate.valid_to is None and rate.row.amount is not None:
+                self._fixed[key] = rate
         return chains
 
     def _lookups(self, meter: str, variant: str, tier: str, region: str) -> Iterable[Chain]:
@@ -117,7 +119,11 @@ class ModelRates:
 
     def find(self, meter: str, variant: str, tier: str, region: str, context_tokens: int, at: datetime) -> Rate | None:
         """The rate in force for a meter, or for the meter it falls under. By position: it runs for every line."""
-        for chain in self.chains(meter, variant, tier, region):
+        key = (meter, variant, tier, region)
+        fixed = self._fixed.get(key)
+        if fixed is not None:
+            return fixed
+        for chain in self._chains.get(key) or self._prepare(key):
             rate = find(chain, context_tokens, at)
             if rate is not None:
                 return rate

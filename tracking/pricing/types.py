@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 PriceStatus = Literal["priced", "unpriced", "free", "assumed"]
 
@@ -43,8 +43,7 @@ class ModelRule:
     context_window: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a receipt: quantity x rate / per. `amount_usd` is exact, not rounded."""
 
     meter: str
@@ -57,8 +56,7 @@ class Line:
     variant: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """The lines of one call's cost. `total_nanousd` is None exactly when `status` is "unpriced"."""
 
     lines: tuple[Line, ...]

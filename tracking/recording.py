@@ -146,10 +146,15 @@ def _write(batch: _Batch, rows: dict[str, Row], now: datetime, make_row: Callabl
     if len(plain) < len(fresh):
         keyed = [(batch.events[key], rows[key]) for key in fresh if batch.events[key].result_key]
         written += results.resolve(keyed, now=now, make_row=make_row)
-    ledger.insert_rows(COLUMNS, [row_values(row) for row in written])
-    _make_analyses(written)
-    add_to_rollups(written)
+    write_rows(written)
     return Recorded(recorded=len(fresh), duplicates=duplicates, conflicts=conflicts, rows=len(written))
+
+
+def write_rows(rows: Sequence[Row]) -> None:
+    """Add rows whose ids are claimed to the ledger, the analyses and the rollups, within the caller's transaction."""
+    ledger.insert_rows(COLUMNS, [row_values(row) for row in rows])
+    _make_analyses(rows)
+    add_to_rollups(rows)
 
 
 def _claim(batch: _Batch, rows: dict[str, Row], now: datetime) -> set[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connections
 from django.db.models import Q, Sum
@@ -22,7 +22,7 @@ from django.db.models import Q, Sum
 from tracking.events import CallEvent
 from tracking.models import ApiUsageLog, RecordedEvent, ResultKey
 from tracking.money import to_nanousd
-from tracking.rows import COLUMNS, EPOCH, SUMS, Row, db_time, from_db_time, result_row, reversed_row
+from tracking.rows import COLUMNS, SUMS, Row, db_time, from_db_time, microseconds, result_row, reversed_row
 
 State = ResultKey.State
 _LOCK = 0x0C057_0002
@@ -134,7 +134,7 @@ class _Book:
         elif key.state == State.PENDING and key.event_id:
             creation = Row(**key.attribution, raw_usage=None)
             # Priced as of the call's own time.
-            at_creation = self._make_row(replace(event, at_us=_microseconds(creation.occurred_at)))
+            at_creation = self._make_row(replace(event, at_us=microseconds(creation.occurred_at)))
             self._without_row.append(row.id)
             self._add(result_row(creation, at_creation, open_unpriced=creation.unpriced, now=self.now))
             self._set(key, State.BILLED)
@@ -243,10 +243,6 @@ class _Book:
 def _names(event: CallEvent) -> list[str]:
     names = [str(name)[:300].replace("\0", "") for name in (event.result_key, *event.result_aliases[:20]) if name]
     return list(dict.fromkeys(names))
-
-
-def _microseconds(occurred_at: str) -> int:
-    return (from_db_time(occurred_at) - EPOCH) // timedelta(microseconds=1)
 
 
 def _hex(event_id) -> str:

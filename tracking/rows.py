@@ -123,6 +123,11 @@ def from_db_time(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+def microseconds(occurred_at: str) -> int:
+    """Microseconds since the epoch of a database time."""
+    return (from_db_time(occurred_at) - EPOCH) // timedelta(microseconds=1)
+
+
 def derived_id(row_id: str, what: str) -> str:
     """The id of a row derived from another one ("price", "result", "reversal"): always the same."""
     return uuid.uuid5(CORRECTIONS, f"{row_id}:{what}").hex
@@ -426,6 +431,21 @@ def result_row(creation: Row, result: Row, *, open_unpriced: int, now: datetime)
         *("latency_ms", "ttft_ms", "meters", "raw_usage", "facts", "flags", "price_status", "receipt"),
     ):
         setattr(base, name, getattr(result, name))
+    return base
+
+
+def price_row(unpriced: Row, priced: Row, sums: Mapping[str, int], *, now: datetime) -> Row:
+    """A row that adds the price of a call whose net so far is `sums`; `priced` is the same call as it reads today.
+
+    `unpriced` is the row whose usage was priced: the call itself, or its result.
+    """
+    call_id = unpriced.corrects or unpriced.id
+    base = _correction_base(replace(unpriced, id=call_id), "price", now=now)
+    for name in SUMS:
+        setattr(base, name, getattr(priced, name) - sums[name])
+    base.calls, base.unpriced, base.cost = 0, -sums["unpriced"], priced.cost
+    for name in ("tier", "meters", "flags", "price_status", "receipt"):
+        setattr(base, name, getattr(priced, name))
     return base
 
 

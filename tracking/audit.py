@@ -1,0 +1,220 @@
+"""Does everything add up? Compares the ledger with its rollups, its analyses and the ids written down, key by key."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce, Collate, TruncHour
+
+from tracking import ledger
+from tracking.models import Analysis, AnalysisRollup, ApiUsageLog, HourlyModelRollup, RecordedEvent
+from tracking.periods import day_of, start_of
+from tracking.rollups import MEASURES, SPECS, Spec
+from tracking.rows import ERROR_STATUSES
+
+Sums = tuple[int | Decimal, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What an audit found. `differences` are sentences; the first `MAX_DIFFERENCES` of them are kept."""
+
+    rows: int = 0  # of the ledger
+    calls: int = 0
+    cost: Decimal = Decimal(0)  # USD
+    unpriced: int = 0
+    days: int = 0  # compared one by one
+    differences: list[str] = field(default_factory=list)
+    more: int = 0  # differences beyond those kept
+
+    @property
+    def ok(self) -> bool:
+        """True where everything adds up."""
+        return not self.differences
+
+    def differs(self, sentence: str) -> None:
+        """Note a difference."""
+        if len(self.differences) < MAX_DIFFERENCES:
+            self.differences.append(sentence)
+        else:
+            self.more += 1
+
+
+MAX_DIFFERENCES = 50
+
+
+def audit(*, since: date | None = None) -> Report:
+    """Compare the ledger with everything derived from it; from a day of the site's time zone on where `since` is given.
+
+    Reads one consistent state while events go on being recorded, a day at a time, in bounded memory. With `since`, the
+    comparisons that need all of the ledger (analyses, ids) are left out. Raises `django.db.Error`.
+    """
+    report = Report()
+    with _one_state():
+        _totals(report, since)
+        for spec in SPECS:
+            if spec.model is not AnalysisRollup:
+                _by_day(report, spec, since)
+        if since is None:
+            _analyses(report)
+            _ids(report)
+        stray = ledger.default_partition_rows()
+        if stray:
+            report.differs(
+                f"The ledger's default partition holds {stray} rows; it must be empty. Their months cannot be made "
+                f"until the rows are moved: see the operations guide."
+            )
+    return report
+
+
+@contextlib.contextmanager
+def _one_state() -> Iterator[None]:
+    """A read transaction that sees one state of the database and keeps nobody from writing."""
+    connection = connections[ledger.ledger_alias()]
+    if connection.in_atomic_block:
+        yield
+    elif connection.vendor == "postgresql":
+        with transaction.atomic(using=connection.alias):
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+    else:
+        with connection.cursor() as cursor:
+            # Not atomic(): that would take SQLite's write lock for as long as this reads.
+            cursor.execute("BEGIN DEFERRED")
+        try:
+            yield
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+
+
+def _totals(report: Report, since: date | None) -> None:
+    rows = ApiUsageLog.objects.all() if since is None else ApiUsageLog.objects.filter(occurred_at__gte=start_of(since))
+    found = rows.aggregate(rows=Count("id"), sum_calls=Sum("calls"), sum_cost=Sum("cost"), sum_unpriced=Sum("unpriced"))
+    report.rows, report.calls = found["rows"], found["sum_calls"] or 0
+    report.cost, report.unpriced = found["sum_cost"] or Decimal(0), found["sum_unpriced"] or 0
+    count = rows.filter(Q(cost=None) ^ Q(price_status="unpriced")).count()
+    if count:
+        report.differs(
+            f"{count} rows of the ledger are priced without a cost, or unpriced with one."
+        )
+
+
+def _by_day(report: Report, spec: Spec, since: date | None) -> None:
+    """Compare a rollup with the ledger, a day at a time."""
+    hourly = spec.model is HourlyModelRollup
+    days = _days(spec, since, hourly)
+    report.days = max(report.days, len(days))
+    for day in days:
+        if hourly:
+            begin = datetime.combine(day, time.min, tzinfo=UTC)
+            end = begin + timedelta(days=1)
+            kept = spec.model.objects.filter(hour__gte=begin, hour__lt=end)
+        else:
+            begin, end = start_of(day), start_of(day + timedelta(days=1))
+            kept = spec.model.objects.filter(day=day)
+        rows = ApiUsageLog.objects.filter(occurred_at__gte=begin, occurred_at__lt=end)
+        names = [name for name in spec.key if name != "day"]
+        summed = dict(_ledger_sums(rows, names, hourly=hourly))
+        for key, sums in _rollup_sums(kept, names):
+            _compare(report, spec, (str(day), *key), summed.pop(key, _ZEROS), sums)
+        for key, sums in summed.items():
+            _compare(report, spec, (str(day), *key), sums, _ZEROS)
+
+
+def _days(spec: Spec, since: date | None, hourly: bool) -> list[date]:
+    """Every day that the ledger or the rollup has something of."""
+    name = "hour" if hourly else "day"
+    spans = [
+        ApiUsageLog.objects.aggregate(first=Min("occurred_at"), last=Max("occurred_at")),
+        spec.model.objects.aggregate(first=Min(name), last=Max(name)),
+    ]
+    ends = [value for span in spans for value in span.values() if value is not None]
+    as_day = [
+        value if not isinstance(value, datetime) else value.astimezone(UTC).date() if hourly else day_of(value)
+        for value in ends
+    ]
+    if not as_day:
+        return []
+    first = max(min(as_day), since) if since is not None else min(as_day)
+    if hourly and since is not None:
+        first += timedelta(days=1)  # the first UTC day from `since` on that is whole
+    return [first + timedelta(days=n) for n in range((max(as_day) - first).days + 1)]
+
+
+_ZEROS: Sums = (0,) * len(MEASURES)
+
+
+def _ledger_sums(rows: QuerySet, names: list[str], *, hourly: bool = False, order=()) -> Iterator[tuple[tuple, Sums]]:
+    keys: dict[str, Any] = {f"key_{name}": F(name) for name in names}
+    if "user_id" in names:
+        keys["key_user_id"] = Coalesce("user_id", 0)
+    if hourly:
+        keys["key_hour"] = TruncHour("occurred_at", tzinfo=UTC)
+    sums = {f"sum_{name}": Sum(name) for name in MEASURES if name != "errors"}
+    sums["sum_errors"] = Count("id", filter=Q(status__in=ERROR_STATUSES))
+    for row in rows.values(**keys).annotate(**sums).order_by(*order).iterator(chunk_size=2000):
+        yield (
+            tuple(row[f"key_{name}"] for name in names),
+            tuple(row[f"sum_{name}"] or 0 for name in MEASURES),
+        )
+
+
+def _rollup_sums(rows: QuerySet, names: list[str]) -> Iterator[tuple[tuple, Sums]]:
+    for row in rows.values_list(*names, *MEASURES).iterator(chunk_size=2000):
+        yield row[: len(names)], row[len(names) :]
+
+
+def _compare(report: Report, spec: Spec, key: tuple, ledger_sums: Sums, rollup_sums: Sums) -> None:
+    if ledger_sums == rollup_sums:
+        return
+    unequal = [
+        f"{name} {_text(mine)} in the ledger, {_text(theirs)} in the rollup"
+        for name, mine, theirs in zip(MEASURES, ledger_sums, rollup_sums, strict=True)
+        if mine != theirs
+    ]
+    place = ", ".join(str(part) if part != "" else "(none)" for part in key)
+    report.differs(f"{spec.model.__name__} [{place}]: {'; '.join(unequal)}.")
+
+
+def _text(value: int | Decimal) -> str:
+    return f"{value:f} USD" if isinstance(value, Decimal) else str(value)
+
+
+def _analyses(report: Report) -> None:
+    """Compare the analyses: both sides are read in the order of their keys, so that neither is held in memory."""
+    spec = SPECS[0]
+    names = list(spec.key)
+    collation = "C" if connections[ledger.ledger_alias()].vendor == "postgresql" else "BINARY"  # as Python compares
+    order = [Collate(F(name), collation) for name in names]
+    mine = _ledger_sums(ApiUsageLog.objects.exclude(analysis_id=""), names, order=order)
+    theirs = _rollup_sums(AnalysisRollup.objects.order_by(*order), names)
+    left, right = next(mine, None), next(theirs, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and left[0] < right[0]):
+            _compare(report, spec, left[0], left[1], _ZEROS)
+            left = next(mine, None)
+        elif left is None or right[0] < left[0]:
+            _compare(report, spec, right[0], _ZEROS, right[1])
+            right = next(theirs, None)
+        else:
+            _compare(report, spec, left[0], left[1], right[1])
+            left, right = next(mine, None), next(theirs, None)
+    unknown = AnalysisRollup.objects.filter(~Exists(Analysis.objects.filter(id=OuterRef("analysis_id"))))
+    for analysis_id in unknown.values_list("analysis_id", flat=True).distinct()[:10]:
+        report.differs(f"The analysis {analysis_id!r} has calls, and no row of its own.")
+
+
+def _ids(report: Report) -> None:
+    """Every row's id is written down once, and every id that says so has its row."""
+    written_down = RecordedEvent.objects.exclude(occurred_at=None).count()
+    if written_down != report.rows:
+        report.differs(f"The ledger has {report.rows} rows, and {written_down} ids are written down as having one.")

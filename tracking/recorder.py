@@ -168,6 +168,32 @@ def reject(folder: Path, line: bytes, *, reason: str, damaged: bool) -> None:
         os.close(fd)
 
 
+def requeue_rejected(folder: Path) -> int:
+    """Put rejected events back into the spool as they came; lines that were damaged stay. Returns their number.
+
+    A process killed in between leaves some in both places: recording them twice changes nothing. Raises `OSError`.
+    """
+    source, claimed = folder / "rejected" / "events.jsonl", folder / "rejected" / f"{time.time_ns()}.retry"
+    with contextlib.suppress(FileNotFoundError):
+        source.rename(claimed)
+    again = 0
+    for path in sorted((folder / "rejected").glob("*.retry")):
+        _, fd = segments.create_segment(folder)
+        try:
+            for text in path.read_text().splitlines():
+                entry = json.loads(text)
+                line = entry["line"].encode("latin-1")
+                if entry["damaged"]:
+                    reject(folder, line, reason=entry["reason"], damaged=True)
+                else:
+                    os.write(fd, line + b"\n")
+                    again += 1
+        finally:
+            segments.unlock(fd)
+        path.unlink()
+    return again
+
+
 def _count(folder: Path, drained: Drained) -> None:
     changes = {name: count for name in Drained.__slots__ if (count := getattr(drained, name))}
     for _ in range(20 if changes else 0):

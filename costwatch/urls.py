@@ -1,13 +1,22 @@
 """The addresses Costwatch answers at."""
 
 from django.contrib import admin
+from django.shortcuts import redirect
+from django.templatetags.static import static
 from django.urls import include, path
 
 from costwatch.pages import views
+
+
+def favicon(request):
+    """For pages that name no icon of their own, the admin's."""
+    return redirect(static("costwatch/icon.svg"))
+
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("calls/<uuid:call_id>/", views.call, name="call"),
     path("", include("costwatch.accounts.urls")),
     path("admin/", admin.site.urls),
+    path("favicon.ico", favicon),
 ]

@@ -4,7 +4,7 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib.auth import get_user_model
-from django.contrib.auth.forms import AuthenticationForm, UserChangeForm, UserCreationForm
+from django.contrib.auth.forms import AdminUserCreationForm, AuthenticationForm, UserChangeForm
 
 User = get_user_model()
 
@@ -43,7 +43,7 @@ class ProfileForm(forms.ModelForm):
             self.fields["time_zone"].choices = [(zone, zone), *time_zone_choices()]
 
 
-class AccountCreationForm(UserCreationForm):
+class AccountCreationForm(AdminUserCreationForm):
     class Meta:
         model = User
         fields = ["email", "time_zone"]

@@ -206,6 +206,8 @@ def _beside_usage(
             meters["characters"] = characters
     if facts.get("audio_seconds") is not None and not tokens_reported and "audio_seconds" not in meters:
         meters["audio_seconds"] = duration(facts["audio_seconds"], "audio_seconds", found)
+        if model.startswith("gpt-4o"):
+            found.assume("transcription_tokens_unknown", "billed in tokens that are not reported: priced by the minute")
     if facts.get("session_seconds") is not None and "session_seconds" not in meters:
         meters["session_seconds"] = duration(facts["session_seconds"], "session_seconds", found)
     images = facts.get("images")

@@ -7,7 +7,7 @@
         client.chat.completions.create(...)
 
 What is returned is the SDK's own client: every method works as documented there. Metering adds nothing to what the
-caller sees, and never makes a call fail. Events go to the spool (`SPOOL_DIR`); Django is set up by the recorder's thread.
+caller sees, and never makes a call fail. Events go to the spool (`SPOOL_DIR`); the recorder's thread sets Django up.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def openai_client(
 ) -> OpenAI:
     """An `openai.OpenAI(**sdk_kwargs)` whose calls are metered.
 
-    `user` (primary key, email address or user object), `feature`, `analysis` and `tags` attribute its calls; what is not
-    given here comes from `track` and from the web request (tags of both are merged). Raises what the SDK raises.
+    `user` (primary key, email address or user object), `feature`, `analysis` and `tags` attribute its calls; what is
+    not given here comes from `track` and from the web request (tags of both are merged). Raises what the SDK raises.
     """
     import openai
 

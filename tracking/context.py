@@ -8,6 +8,7 @@ follow `asyncio` tasks; a plain new thread starts without one, as with every con
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -98,7 +99,7 @@ def current() -> Attribution:
 
 
 def resolve(defaults: Attribution) -> Attribution:
-    """The attribution of a call made now by a client with these defaults: its own, then `track`, then the request's user."""
+    """The attribution of a call made now by a client with these defaults: its own, else `track`, else the request's."""
     found = defaults.over(_current.get())
     lazy = _request_user.get() if found.user is None else None
     return found if lazy is None else _with_user(found, lazy.resolve())
@@ -112,7 +113,7 @@ async def aresolve(defaults: Attribution) -> Attribution:
 
 
 def set_request_user(lazy: LazyUser | None) -> Token:
-    """For the middleware: the user of calls made from now on in this context. Returns a token for `reset_request_user`."""
+    """For the middleware: the user of calls made in this context from now on; returns what undoes it."""
     return _request_user.set(lazy)
 
 
@@ -124,8 +125,8 @@ def reset_request_user(token: Token) -> None:
 class track:  # noqa: N801 - reads as a verb: `with track(feature="chat"):`
     """Attribute the calls made inside: `with track(...)`, `async with track(...)`, or `@track(...)` on a function.
 
-    `user`, `feature` and `analysis` as in `attribution`; every other keyword is a tag. Nothing given here can make a call
-    fail. The function decorated may be plain, a coroutine, or a generator of either kind.
+    `user`, `feature` and `analysis` as in `attribution`; every other keyword is a tag. Nothing given here can make a
+    call fail. The function decorated may be plain, a coroutine, or a generator of either kind.
     """
 
     def __init__(self, *, user: Any = None, feature: Any = None, analysis: Any = None, **tags: Any) -> None:
@@ -137,13 +138,10 @@ class track:  # noqa: N801 - reads as a verb: `with track(feature="chat"):`
         return self
 
     def __exit__(self, *exc: object) -> None:
-        token = self._tokens.pop()
-        try:
-            _current.reset(token)
-        except ValueError:
-            # Left in another context than it was entered (an async generator closed by the event loop): that context
-            # never saw our value, so there is nothing to undo.
-            pass
+        # Left in another context than it was entered (an async generator closed by the event loop): that context never
+        # saw our value, so there is nothing to undo.
+        with contextlib.suppress(ValueError):
+            _current.reset(self._tokens.pop())
 
     async def __aenter__(self) -> track:
         return self.__enter__()

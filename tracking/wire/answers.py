@@ -71,7 +71,7 @@ def read_names(inner: dict[str, Any], answer: Answer) -> None:
 
 
 def add_usage(usage: Any, answer: Answer) -> None:
-    """Lay a usage report over what was reported before: later reports are cumulative, and leave out what is unchanged."""
+    """Lay a usage report over earlier ones: later ones are cumulative, and leave out what is unchanged."""
     if not isinstance(usage, dict):
         answer.flag("unreadable_usage")
         return

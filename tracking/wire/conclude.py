@@ -133,14 +133,13 @@ def _quantities(attempt: Attempt, status: str) -> None:
         if data_count:
             event.facts["images"]["n"] = data_count
         event.quality = "exact" if status == "ok" else "estimated"
-    elif event.operation == "moderation" and status == "ok":
+    elif event.operation in ("moderation", "token_count") and status == "ok":
         event.quality = "exact"  # free: there is nothing to know
-    elif event.operation == "token_count" and status == "ok":
-        event.quality = "exact"
-    if answer.usage is not None or event.operation not in ("image_generation",):
-        if answer.usage is not None:
-            event.facts.pop("images", None)
-            event.facts.pop("audio_seconds", None) if event.operation in ("transcription", "translation") else None
+    if answer.usage is not None:
+        # What the provider counted replaces what we would have counted.
+        event.facts.pop("images", None)
+        if event.operation in ("transcription", "translation"):
+            event.facts.pop("audio_seconds", None)
 
 
 def _estimate_stream(attempt: Attempt, stream: Any) -> None:

@@ -53,6 +53,7 @@ _OPENAI_POST = {
     "images/edits": ("image_generation", CALL),
     "images/variations": ("image_generation", CALL),
     "moderations": ("moderation", CALL),
+    "decisions": ("other", CALL),
     "videos": ("video_generation", VIDEO),
     "videos/edits": ("video_generation", VIDEO),
     "videos/extensions": ("video_generation", VIDEO),
@@ -91,10 +92,17 @@ _TABLES = {
 #: first segments whose requests manage things and bill nothing by themselves
 _MANAGEMENT = {
     "openai": frozenset(
-        ["admin", "assistants", "audio/voice_consents", "audio/voices", "chatkit", "containers", "conversations", "files", "live/sessions", "models", "organization", "projects", "realtime/calls", "realtime/client_secrets", "realtime/sessions", "realtime/transcription_sessions", "realtime/translations", "skills", "threads", "uploads", "vaults", "vector_stores", "videos/characters", "webhook_endpoints"]
+        """
+        admin assistants audio/voice_consents audio/voices chatkit containers conversations files live/sessions models
+        organization projects realtime/calls realtime/client_secrets realtime/sessions realtime/transcription_sessions
+        realtime/translations skills threads uploads vaults vector_stores videos/characters webhook_endpoints
+        """.split()  # noqa: SIM905
     ),
     "anthropic": frozenset(
-        ["agents", "environments", "files", "memory_stores", "messages/batches", "models", "oauth", "organizations", "skills", "tunnels", "user_profiles", "vaults", "webhooks"]
+        """
+        agents environments files memory_stores messages/batches models oauth organizations skills tunnels
+        user_profiles vaults webhooks
+        """.split()  # noqa: SIM905
     ),
 }
 #: sub-paths of billable things that only manage them

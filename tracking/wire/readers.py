@@ -118,7 +118,7 @@ class LinesReader:
         self._decoder = decoder
         self._parts: list[bytes] = []
         self._size = 0
-        self._off = False
+        self._begun = self._off = False
         self.lines = 0
 
     def feed(self, chunk: bytes) -> bytes:
@@ -138,23 +138,23 @@ class LinesReader:
         return iter((chunk,)) if self._decoder is None else self._decoder.decode(chunk)
 
     def _add(self, piece: bytes) -> None:
+        if not self._begun and (start := piece.lstrip()):
+            self._begun = True
+            self._off = not start.startswith(b"{")
+        if self._off:
+            return
         first, newline, rest = piece.partition(b"\n")
         self._parts.append(first)
         self._size += len(first)
-        if not self.lines and self._size and not b"".join(self._parts[:4]).lstrip()[:1] == b"{":
-            self._off = bool(b"".join(self._parts[:4]).lstrip())
         if self._size > MAX_LINE_BYTES:
             self._off = True
-        if self._off:
             self._parts.clear()
-            return
-        if not newline:
-            return
-        self._line(b"".join(self._parts))
-        *lines, last = rest.split(b"\n")
-        for line in lines:
-            self._line(line)
-        self._parts, self._size = [last], len(last)
+        elif newline:
+            self._line(b"".join(self._parts))
+            *lines, last = rest.split(b"\n")
+            for line in lines:
+                self._line(line)
+            self._parts, self._size = [last], len(last)
 
     def _line(self, line: bytes) -> None:
         if self._off or not line.strip():

@@ -1,4 +1,4 @@
-"""What a request says: model, whether it streams, what its price depends on. Read once, kept by reference, never stored."""
+"""What a request says: model, whether it streams, what its price depends on. Read once, and never stored."""
 
 from __future__ import annotations
 

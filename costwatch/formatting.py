@@ -51,6 +51,11 @@ def duration(milliseconds: int | None) -> str:
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
+def one_line(text: str) -> str:
+    """A name that someone else chose, made safe for a terminal: what is not printable becomes a question mark."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def _trim(size: Decimal) -> str:
     """Without trailing zeros, yet with two decimals at least."""
     whole, _, fraction = f"{size:,f}".partition(".")

@@ -1,0 +1,88 @@
+"""What `monitor_ai_costs` tells: the sums of a period, from rollups, as data."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from tracking import calls, queries
+from tracking.periods import Period, last_days, site_zone
+from tracking.queries import DayTotals, NamedTotals, Totals, UserTotals
+
+#: Lines of each table.
+TOP = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Sums over the days of `period`, of one user where `user` is set (an email address)."""
+
+    at: datetime
+    period: Period
+    user: str
+    totals: Totals
+    by_feature: list[NamedTotals]
+    by_model: list[NamedTotals]
+    top_users: list[UserTotals]  # empty for a report on one user
+    last_days: list[DayTotals]  # the last seven
+    unpriced: list[calls.Call]  # the latest of them
+
+
+def make_report(*, now: datetime, days: int, user_id: int | None = None, email: str = "") -> Report:
+    """The report on the last `days` days. Raises `ValueError` for less than one day."""
+    period = last_days(now, days)
+    return Report(
+        at=now,
+        period=period,
+        user=email,
+        totals=queries.totals(period=period, user_id=user_id),
+        by_feature=queries.by_feature(period=period, user_id=user_id, limit=TOP),
+        by_model=queries.by_model(period=period, user_id=user_id, limit=TOP),
+        top_users=queries.top_users(period=period, limit=TOP) if user_id is None else [],
+        last_days=queries.by_day(period=last_days(now, 7), user_id=user_id),
+        unpriced=calls.unpriced_calls(user_id=user_id, limit=TOP).calls,
+    )
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report as JSON can hold it: money as decimal strings in USD, times in ISO 8601."""
+    return {
+        "at": report.at.isoformat(),
+        "time_zone": site_zone().key,
+        "start": report.period.start.isoformat(),
+        "days": len(report.period.days),
+        "user": report.user or None,
+        "totals": _totals(report.totals),
+        "by_feature": [{"feature": entry.name, **_totals(entry.totals)} for entry in report.by_feature],
+        "by_model": [{"model": entry.name, **_totals(entry.totals)} for entry in report.by_model],
+        "top_users": [
+            {"user_id": entry.user_id, "email": entry.email, **_totals(entry.totals)} for entry in report.top_users
+        ],
+        "last_7_days": [{"date": entry.day.isoformat(), **_totals(entry.totals)} for entry in report.last_days],
+        "unpriced_calls": [
+            {
+                "id": str(call.id),
+                "at": call.occurred_at.isoformat(),
+                "provider": call.provider,
+                "model": call.model,
+                "operation": call.operation,
+            }
+            for call in report.unpriced
+        ],
+    }
+
+
+def _totals(totals: Totals) -> dict[str, Any]:
+    return {
+        "cost_usd": _text(totals.cost),
+        "calls": totals.calls,
+        "unpriced": totals.unpriced,
+        "errors": totals.errors,
+        "input_tokens": totals.input_tokens,
+        "output_tokens": totals.output_tokens,
+        "average_cost_usd": None if totals.average_cost is None else _text(round(totals.average_cost, 9)),
+    }
+
+
+def _text(amount: Decimal) -> str:
+    return format(amount.normalize(), "f") if amount else "0"

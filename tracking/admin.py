@@ -41,7 +41,8 @@ class ApiUsageLogAdmin(ReadOnlyAdmin):
     list_display = [
         "occurred_at", "provider", "model", "operation", "feature", "user_id", "status", "price_status", "cost",
     ]  # fmt: skip
-    ordering = ["-occurred_at", "-id"]  # as the index has it
+    ordering = ["-occurred_at", "-id"]  # as the index has it, and in no other order
+    sortable_by = ()
     paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 50
@@ -71,6 +72,7 @@ class RateForm(forms.ModelForm):
             "provider", "model", "meter", "tier", "region", "variant", "above_context_tokens", "amount", "per",
             "valid_from", "valid_to", "source",
         ]  # fmt: skip
+        widgets = {"per": forms.NumberInput, "above_context_tokens": forms.NumberInput}  # wide enough for millions
         help_texts = {
             "provider": "as in the ledger: openai, anthropic",
             "model": "the exact model, as in the ledger",

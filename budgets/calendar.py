@@ -5,8 +5,8 @@ moment lies in exactly one window of a rule.
 
 Where clocks change:
 
-- A day (week, month, quarter, year) begins when the local clock **first reaches** midnight of its first date. A midnight
-  that the clock jumps over (Havana in spring) begins at the jump; one that it shows twice begins at the first.
+- A day (week, month, quarter, year) begins when the local clock **first reaches** midnight of its first date. One
+  that the clock jumps over (Havana in spring) begins at the jump; one shown twice begins the first time.
   A date that a zone skipped altogether (Apia, 30 December 2011) has no window.
 - An hour ends when the clock next shows a full hour **or jumps**. So an hour that the clock repeats is two windows, and
   none is longer than sixty minutes; Lord Howe's half-hour jumps leave windows of thirty.

@@ -4,6 +4,7 @@ Values themselves are never repeated in an error about a URL: they hold password
 """
 
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -48,6 +49,22 @@ class Environment(environ.Env):
         if value is None or not minimum <= value <= maximum:
             raise ImproperlyConfigured(
                 f"{name} is {text!r}; it must be a number of seconds from {minimum:g} to {maximum:g}."
+            )
+        return value
+
+    def usd(self, name: str) -> Decimal | None:
+        """An amount in USD, zero or more; None where it is empty or unset."""
+        text = self.str(name, "").strip()
+        if not text:
+            return None
+        try:
+            value = Decimal(text)
+        except InvalidOperation:
+            value = None
+        if value is None or not value.is_finite() or not 0 <= value <= 1_000_000_000 or value != round(value, 9):
+            raise ImproperlyConfigured(
+                f"{name} is {text!r}; it must be an amount in USD from 0 to 1000000000 with at most nine decimal "
+                "places, such as 50 or 12.50, or empty."
             )
         return value
 

@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "costwatch.apps.CostwatchConfig",
     "costwatch.accounts",
     "tracking",
+    "budgets",
     "costwatch.apps.CostwatchAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -73,6 +74,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "costwatch.accounts.middleware.ReaderTimeZoneMiddleware",
+    "tracking.middleware.TrackingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -156,6 +158,13 @@ SPOOL_MAX_MB = env.whole("SPOOL_MAX_MB", 512, minimum=1, maximum=1_000_000, unit
 RECORDER_BATCH_SIZE = env.whole("RECORDER_BATCH_SIZE", 500, minimum=1, maximum=10_000, unit="events")
 # The longest an event waits for its batch while the database answers.
 RECORDER_INTERVAL_S = env.seconds("RECORDER_INTERVAL_S", 0.2, minimum=0.01, maximum=60)
+
+# --- Budgets ------------------------------------------------------------------------------------
+# Default hard limits, in USD: for each user and day, and for each analysis. Empty: none.
+USER_DAILY_MAX_USD = env.usd("USER_DAILY_MAX_USD")
+ANALYSIS_MAX_USD = env.usd("ANALYSIS_MAX_USD")
+# Threads, each with a connection of its own, that hold money for callers inside a transaction or on an event loop.
+BUDGET_THREADS = env.whole("BUDGET_THREADS", 8, minimum=1, maximum=64, unit="threads")
 
 # --- Jobs in the background ---------------------------------------------------------------------
 REDIS_URL = env.redis("REDIS_URL")  # empty: the embedded broker, folders under DATA_DIR

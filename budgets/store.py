@@ -1,0 +1,243 @@
+# ruff: noqa: S608
+"""The statements that move money. Amounts are nano-USD here; every function runs on the caller's open transaction.
+
+Placeholders alone are put into the text of a statement, never values.
+
+One order of locks everywhere: a hold, then windows by ascending id. SQLite needs no row locks, as its one writer took
+the write lock when the transaction began.
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connections
+
+from budgets.calls import Call
+from budgets.connections import ALIAS
+
+#: PostgreSQL's lock between opening a window, which reads the ledger, and recording, which writes to it: "costwatb".
+_LEDGER_LOCK = 0x636F737477617462
+
+
+@dataclass(slots=True)
+class HoldRow:
+    """A hold as the database has it."""
+
+    id: uuid.UUID
+    state: str
+    amount: int
+    cost: int
+    cost_known: bool
+
+
+@dataclass(slots=True)
+class WindowRow:
+    """A window as the database has it."""
+
+    id: int
+    limit_id: int
+    version: int
+    subject: str
+    starts_at: datetime
+    ends_at: datetime | None
+    limit_amount: int
+    hard: bool
+    extra_amount: int
+    extra_until: datetime | None
+    spent: int
+    held: int
+
+    def limit_at(self, at: datetime) -> int:
+        """The limit with the temporary increases that are in force."""
+        return self.limit_amount + (self.extra_amount if self.extra_until is not None and at < self.extra_until else 0)
+
+    def has_room(self, amount: int, at: datetime) -> bool:
+        """Whether a call that could cost `amount` may be admitted."""
+        return not self.hard or amount == 0 or self.spent + self.held + amount <= self.limit_at(at)
+
+
+_HOLD_COLUMNS = "id, state, amount, cost, cost_known, overrun, call_at, expires_at, resolved_at, call"
+_WINDOW_COLUMNS = (
+    "w.id, w.limit_id, w.version, w.subject, w.starts_at, w.ends_at, w.limit_amount, w.hard, w.extra_amount, "
+    "w.extra_until, w.spent, w.held"
+)
+
+
+def insert_hold(hold_id: uuid.UUID, *, amount: int, call: Call, expires_at: datetime) -> bool:
+    """Make an open hold. False where one of this id exists; waits for a transaction that is making or settling it."""
+    connection = connections[ALIAS]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO budgets_hold ({_HOLD_COLUMNS})"
+            " VALUES (%s, 'open', %s, 0, TRUE, FALSE, %s, %s, NULL, %s) ON CONFLICT (id) DO NOTHING",
+            [_id(hold_id), amount, _time(call.at), _time(expires_at), json.dumps(call.as_json())],
+        )
+        return cursor.rowcount == 1
+
+
+def insert_resolved(holds: Sequence[tuple[uuid.UUID, int, bool, Call]], *, at: datetime) -> None:
+    """Make holds that are settled from the start: (id, cost, cost_known, call)."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO budgets_hold ({_HOLD_COLUMNS}) VALUES (%s, 'settled', 0, %s, %s, FALSE, %s, NULL, %s, %s)",
+            [
+                (_id(hold_id), cost, known, _time(call.at), _time(at), json.dumps(call.as_json()))
+                for hold_id, cost, known, call in holds
+            ],
+        )
+
+
+def insert_legs(legs: Sequence[tuple[uuid.UUID, int, int]]) -> None:
+    """Let holds count in windows: (hold id, window id, the part of its cost that the window's opening held)."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO budgets_holdleg (hold_id, window_id, already_counted) VALUES "
+            + ", ".join(["(%s, %s, %s)"] * len(legs)),
+            [value for hold_id, window_id, counted in legs for value in (_id(hold_id), window_id, counted)],
+        )
+
+
+def hold_in(window_ids: Sequence[int], amount: int, *, at: datetime, unenforced: Iterable[int]) -> bool:
+    """Add `amount` to what is held in every window that has room. False unless all of them had: then roll back.
+
+    The whole condition of a hard limit is this one statement, so no other transaction can come in between.
+    """
+    ids = sorted(window_ids)
+    if len(ids) > 1:
+        lock_windows(ids)
+    free = sorted(unenforced)
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute(
+            "UPDATE budgets_budgetwindow SET held = held + %s"
+            f" WHERE id IN ({_marks(ids)}) AND (NOT hard OR %s = 0"
+            + (f" OR id IN ({_marks(free)})" if free else "")
+            + " OR spent + held + %s <= limit_amount + CASE WHEN extra_until > %s THEN extra_amount ELSE 0 END)",
+            [amount, *ids, amount, *free, amount, _time(at)],
+        )
+        return cursor.rowcount == len(ids)
+
+
+def lock_windows(ids: Sequence[int]) -> list[WindowRow]:
+    """The windows as they are now, ascending, locked until the transaction ends."""
+    return _windows(f"FROM budgets_budgetwindow w WHERE w.id IN ({_marks(ids)}) ORDER BY w.id", ids, lock=True)
+
+
+def read_windows(ids: Sequence[int]) -> list[WindowRow]:
+    """The windows as they are now, ascending."""
+    return _windows(f"FROM budgets_budgetwindow w WHERE w.id IN ({_marks(ids)}) ORDER BY w.id", ids)
+
+
+def find_windows(keys: Sequence[tuple[int, int, str, datetime]]) -> dict[tuple[int, int, str, datetime], int]:
+    """The ids of those windows that exist, by (limit, version, subject, start)."""
+    wanted = set(keys)
+    limits, starts = sorted({key[0] for key in keys}), sorted({key[3] for key in keys})
+    subjects = sorted({key[2] for key in keys})
+    rows = _windows(
+        f"FROM budgets_budgetwindow w WHERE w.limit_id IN ({_marks(limits)}) AND w.starts_at IN ({_marks(starts)})"
+        f" AND w.subject IN ({_marks(subjects)})",
+        [*limits, *(_time(start) for start in starts), *subjects],
+    )
+    found = {(row.limit_id, row.version, row.subject, row.starts_at): row.id for row in rows}
+    return {key: window_id for key, window_id in found.items() if key in wanted}
+
+
+def lock_holds(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, HoldRow]:
+    """Those of the holds that exist, locked in ascending order until the transaction ends."""
+    connection = connections[ALIAS]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id, state, amount, cost, cost_known FROM budgets_hold WHERE id IN ({_marks(ids)}) ORDER BY id"
+            + (" FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""),
+            [_id(hold_id) for hold_id in ids],
+        )
+        rows = [HoldRow(_uuid(r[0]), r[1], r[2], r[3], bool(r[4])) for r in cursor.fetchall()]
+    return {row.id: row for row in rows}
+
+
+def legs_of(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[tuple[int, int, str, int]]]:
+    """The windows each hold counts in: (window id, limit id, subject, version)."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute(
+            "SELECT l.hold_id, w.id, w.limit_id, w.subject, w.version FROM budgets_holdleg l"
+            f" JOIN budgets_budgetwindow w ON w.id = l.window_id WHERE l.hold_id IN ({_marks(ids)})",
+            [_id(hold_id) for hold_id in ids],
+        )
+        legs: dict[uuid.UUID, list[tuple[int, int, str, int]]] = {}
+        for hold_id, *leg in cursor.fetchall():
+            legs.setdefault(_uuid(hold_id), []).append(tuple(leg))
+    return legs
+
+
+def update_holds(rows: Sequence[tuple[str, int, bool, bool, datetime, uuid.UUID]]) -> None:
+    """Resolve holds: (state, cost, cost_known, overrun, at, id)."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.executemany(
+            "UPDATE budgets_hold SET state = %s, cost = %s, cost_known = %s, overrun = %s, resolved_at = %s"
+            " WHERE id = %s",
+            [(*values, _time(at), _id(hold_id)) for *values, at, hold_id in rows],
+        )
+
+
+def move(changes: Mapping[int, tuple[int, int]]) -> None:
+    """Add (held, spent) to each of the windows, which are locked already."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.executemany(
+            "UPDATE budgets_budgetwindow SET held = held + %s, spent = spent + %s WHERE id = %s",
+            [(held, spent, window_id) for window_id, (held, spent) in sorted(changes.items())],
+        )
+
+
+def lock_ledger(*, exclusively: bool) -> None:
+    """Keep opening a window apart from recording: the one reads what the other writes.
+
+    Recorders share the lock; whoever opens a window has it alone. So each row of the ledger is either in the window's
+    opening or posted to the window, and never both. Nothing to do on SQLite, which has one writer.
+    """
+    connection = connections[ALIAS]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            kind = "" if exclusively else "_shared"
+            cursor.execute(f"SELECT pg_advisory_xact_lock{kind}(%s)", [_LEDGER_LOCK])
+
+
+def _windows(rest: str, values: Sequence[Any], *, lock: bool = False) -> list[WindowRow]:
+    connection = connections[ALIAS]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_WINDOW_COLUMNS} {rest}"
+            + (" FOR NO KEY UPDATE" if lock and connection.vendor == "postgresql" else ""),
+            list(values),
+        )
+        rows = cursor.fetchall()
+    return [
+        WindowRow(*r[:4], _moment(r[4]), _moment(r[5]), r[6], bool(r[7]), r[8], _moment(r[9]), r[10], r[11])
+        for r in rows
+    ]
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def _id(value: uuid.UUID) -> Any:
+    return value if connections[ALIAS].features.has_native_uuid_field else value.hex
+
+
+def _uuid(value: Any) -> uuid.UUID:
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
+
+
+def _time(value: datetime) -> Any:
+    return connections[ALIAS].ops.adapt_datetimefield_value(value)
+
+
+def _moment(value: Any) -> datetime | None:
+    """A moment as SQLite or PostgreSQL gives it, in UTC."""
+    if value is None:
+        return None
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

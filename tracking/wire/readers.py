@@ -70,11 +70,11 @@ class StreamReader:
         """Take a piece; return what is shown of it."""
         if self._decoder is not None:
             return self._feed_decoded(chunk)
+        events = self._events.feed(chunk)
         if not self.stream.strip:
-            for event in self._events.feed(chunk):
+            for event in events:
                 self._read(event)
             return chunk
-        events = self._events.feed(chunk)
         if len(events) == 1:
             return self._read(events[0])
         return b"".join([self._read(event) for event in events])

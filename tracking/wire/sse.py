@@ -21,7 +21,11 @@ class Events:
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that `chunk` completes. Raises `ValueError` for an event without end."""
         parts = self._parts
-        if parts:
+        if not parts:
+            # Most chunks are one whole event.
+            if chunk[-2:] == b"\n\n" and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
+                return [chunk]
+        else:
             if b"\n\n" not in chunk and b"\r" not in chunk and chunk[:1] != b"\n":
                 # Cannot complete one: do not copy a growing event (an image is megabytes long) once a piece.
                 parts.append(chunk)

@@ -279,18 +279,22 @@ def stream_for(*, kind: str, endpoint: Endpoint, answer: Answer, strip: bool) ->
 
 def without_null_usage(raw: bytes) -> bytes:
     """A chat chunk without the top-level `"usage": null` that asking for usage adds."""
-    found = _NULL_USAGE.search(raw)
-    if found is None:
-        return raw
-    rest = raw[found.end() :]
-    if rest.count(b"}") != 1 or b"]" in rest or raw.count(b'"usage"') != 1:
+    start = raw.find(b',"usage":null')
+    end = start + 13
+    if start < 0 or raw[end : end + 1] not in (b"}", b","):
+        found = _NULL_USAGE.search(raw)
+        if found is None:
+            return raw
+        start, end = found.span()
+    if raw.count(b"}", end) != 1 or raw.find(b"]", end) >= 0 or raw.find(b'"usage"', end) >= 0:
         # It may belong to an object inside: count the brackets that are open there.
         for found in _NULL_USAGE.finditer(raw):
             if _depth(raw, found.start()) == 1:
+                start, end = found.span()
                 break
         else:
             return raw
-    return raw[: found.start()] + raw[found.end() :]
+    return raw[:start] + raw[end:]
 
 
 def _depth(raw: bytes, position: int) -> int:

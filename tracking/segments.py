@@ -186,7 +186,7 @@ def segments(folder: Path) -> list[Path]:
     """Every segment of the folder, oldest first; none where the folder does not exist."""
     try:
         return sorted(folder / entry.name for entry in os.scandir(folder) if entry.name.endswith(".seg"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
@@ -207,7 +207,7 @@ def folder_bytes(folder: Path) -> int:
     """Bytes of all files in the folder and in `rejected/`."""
     total = 0
     for place in (folder, folder / "rejected"):
-        with contextlib.suppress(FileNotFoundError), os.scandir(place) as entries:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
                     if entry.is_file():
@@ -227,7 +227,7 @@ def is_abandoned(path: Path) -> bool:
 def sweep(folder: Path, *, older_than_s: float = 60.0) -> None:
     """Remove what a process killed between two steps left: segments never named, offsets without a segment."""
     border = time.time() - older_than_s
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             leftover = entry.name.endswith(".new") or (
                 entry.name.endswith(".off") and not os.path.exists(f"{entry.path[:-4]}.seg")

@@ -75,7 +75,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "costwatch.accounts.middleware.ReaderTimeZoneMiddleware",
     "tracking.middleware.TrackingMiddleware",
-    "tracking.middleware.TrackingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

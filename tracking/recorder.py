@@ -30,6 +30,13 @@ logger = logging.getLogger("costwatch.recorder")
 TAKEOVER_INTERVAL_S = 2.0
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 3.0
 LOG_INTERVAL_S = 10.0
+#: How long a fork waits for the recorder to come out of the database, in seconds.
+FORK_WAIT_S = 2.0
+
+
+#: Held while this process's recorder is inside a database library. A fork waits for it: a child that is made while
+#: another thread holds one of SQLite's or libpq's own locks finds that lock taken for ever.
+database_work = threading.RLock()
 
 
 class DatabaseAway(Exception):
@@ -56,6 +63,25 @@ class Drained:
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
+
+
+def _before_fork() -> None:
+    global _waited_for
+    _waited_for = database_work if database_work.acquire(timeout=FORK_WAIT_S) else None
+
+
+def _after_fork_in_parent() -> None:
+    if _waited_for is not None:
+        _waited_for.release()
+
+
+def _after_fork_in_child() -> None:
+    global database_work
+    database_work = threading.RLock()
+
+
+_waited_for: threading.RLock | None = None
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def drain_segment(path: Path, *, batch_size: int, keep_going: Callable[[], bool] = lambda: True) -> Drained:
@@ -136,19 +162,20 @@ def _record(events: list[CallEvent], keep_going: Callable[[], bool]) -> Drained:
         if not keep_going():
             raise Stopped
 
-    try:
-        connection.ensure_connection()
-    except Exception as error:
-        connection.close()
-        raise DatabaseAway(str(error)) from error
-    try:
-        done = record(events, now=datetime.now(UTC), on_begin=stop_if_told)
-    except (DataError, IntegrityError):
-        raise
-    except (DatabaseError, InterfaceError, ConnectionDoesNotExist) as error:
-        # Locked, gone, full, read-only, not migrated yet: nothing that one event is to blame for.
-        connection.close()
-        raise DatabaseAway(str(error)) from error
+    with database_work:
+        try:
+            connection.ensure_connection()
+        except Exception as error:
+            connection.close()
+            raise DatabaseAway(str(error)) from error
+        try:
+            done = record(events, now=datetime.now(UTC), on_begin=stop_if_told)
+        except (DataError, IntegrityError):
+            raise
+        except (DatabaseError, InterfaceError, ConnectionDoesNotExist) as error:
+            # Locked, gone, full, read-only, not migrated yet: nothing that one event is to blame for.
+            connection.close()
+            raise DatabaseAway(str(error)) from error
     return Drained(recorded=done.recorded, duplicates=done.duplicates, conflicts=len(done.conflicts))
 
 
@@ -332,7 +359,8 @@ class Recorder:
             with contextlib.suppress(Exception):
                 from django.db import close_old_connections
 
-                close_old_connections()
+                with database_work:
+                    close_old_connections()
 
     def _drain_own(self, batch_size: int) -> None:
         for path in sorted(self.spool.own):
@@ -363,4 +391,5 @@ class Recorder:
         with contextlib.suppress(Exception):
             from django.db import connections
 
-            connections.close_all()
+            with database_work:
+                connections.close_all()

@@ -1,0 +1,72 @@
+"""Amounts and quantities as people read them."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costwatch.formatting import duration, one_line, quantity, usd, usd_exact
+from costwatch.pages.chart import Day, bar_chart, round_up
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("1234.5", "$1,234.50"),
+        ("1234567.891", "$1,234,567.89"),
+        ("1", "$1.00"),
+        ("0.5", "$0.50"),
+        ("0.033", "$0.033"),
+        ("0.12345", "$0.1234"),
+        ("0.0042", "$0.0042"),
+        ("0.00375", "$0.00375"),
+        ("0.0000042349", "$0.00000423"),
+        ("0.000000001", "$0.000000001"),
+        ("0", "$0.00"),
+        ("-0.0042", "-$0.0042"),
+        ("-12", "-$12.00"),
+    ],
+)
+def test_an_amount_has_as_many_digits_as_it_needs(amount, text):
+    assert usd(Decimal(amount)) == text
+
+
+def test_an_unknown_amount_is_never_a_number():
+    assert usd(None) == usd_exact(None) == "unpriced"
+
+
+@given(st.decimals(min_value=Decimal("0.000000001"), max_value=10**9, places=9))
+def test_what_costs_something_never_reads_as_nothing(amount):
+    shown = Decimal(usd(amount).strip("$").replace(",", ""))
+    assert shown > 0
+    assert abs(shown - amount) <= max(amount / 100, Decimal("0.000000001")), "within one percent"
+    assert Decimal(usd_exact(amount).strip("$").replace(",", "")) == amount
+
+
+@pytest.mark.parametrize(("value", "text"), [(1234567, "1,234,567"), (Decimal("5.50"), "5.5"), (0, "0"), (100, "100")])
+def test_a_quantity_is_not_rounded(value, text):
+    assert quantity(value) == text
+
+
+def test_durations_have_the_unit_that_suits_them():
+    assert [duration(ms) for ms in (None, 840, 2449, 200_000)] == ["", "840 ms", "2.4 s", "3 min 20 s"]
+
+
+def test_a_name_keeps_to_its_line():
+    assert one_line("a\x1b[31m\nb\u202ec é🧾") == "a?[31m?b?c é🧾"
+
+
+@given(st.decimals(min_value=Decimal("0.000000001"), max_value=10**9, places=9))
+def test_a_scale_ends_above_the_highest_bar_and_not_far_above(amount):
+    assert amount <= round_up(amount) <= amount * Decimal("2.01")
+
+
+def test_bars_stand_on_the_ground_and_corrections_do_not_go_below_it():
+    from datetime import date
+
+    amounts = ["0", "0.5", "1", "-3", "0.0001"]
+    days = [Day(day=date(2026, 1, n + 1), cost=Decimal(a), calls=1, unpriced=0) for n, a in enumerate(amounts)]
+    chart = bar_chart(days)
+    assert [bar.height for bar in chart.bars] == [0, 50, 100, 0, 0.75]
+    assert all(bar.y + bar.height == 100 for bar in chart.bars)

@@ -3,6 +3,7 @@
 A call to which no limit applies costs no round trip, but for the one query a second that asks whether anything changed.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
+
+from django.db import IntegrityError
 
 from budgets.calendar import WindowRule, WindowSpan, window_at
 from budgets.calls import Call
@@ -178,7 +181,10 @@ def model_matches(pattern: str, models: tuple[str, ...], provider: str) -> bool:
 _lock = threading.Lock()
 _snapshot: Snapshot | None = None
 _checked_at = 0.0
-_users: dict[str, int | None] = {}
+#: Addresses change hands: what is known of one is forgotten after a minute.
+_USER_AGE_S = 60
+_users: dict[str, tuple[int, float]] = {}
+_defaults_looked_up = False
 
 
 def matches(call: Call) -> list[Match]:
@@ -201,6 +207,7 @@ def current() -> Snapshot:
             return _snapshot
         asked_at = time.monotonic()
         try:
+            _set_defaults()
             look = run_apart(_look)
         except BudgetUnavailable:
             if _snapshot is None:
@@ -226,8 +233,8 @@ def is_fresh() -> bool:
 
 def forget() -> None:
     """Look everything up again at the next call."""
-    global _snapshot, _checked_at
-    _snapshot, _checked_at = None, 0.0
+    global _snapshot, _checked_at, _defaults_looked_up
+    _snapshot, _checked_at, _defaults_looked_up = None, 0.0, False
     _users.clear()
 
 
@@ -247,20 +254,32 @@ def user_id_of(call: Call, snapshot: Snapshot, *, here: bool = False) -> int | N
     email = user.strip().lower()
     if not snapshot.needs_users or not email:
         return None
-    if email not in _users:
+    known = _users.get(email)
+    if known is None or time.monotonic() - known[1] > _USER_AGE_S:
         found = _find_user(email) if here else run_apart(lambda: _find_user(email))
         if found is None:
             return None  # not kept: the account may be made any moment
         if len(_users) >= _MAX_USERS:
             _users.clear()
-        _users[email] = found
-    return _users[email]
+        known = _users[email] = (found, time.monotonic())
+    return known[0]
 
 
 def _find_user(email: str) -> int | None:
     from django.contrib.auth import get_user_model
 
     return get_user_model().objects.filter(email__iexact=email).values_list("pk", flat=True).first()
+
+
+def _set_defaults() -> None:
+    """Once in a process: let the limits that settings name be what the settings say."""
+    global _defaults_looked_up
+    if not _defaults_looked_up:
+        from budgets.defaults import set_default_limits
+
+        with contextlib.suppress(IntegrityError):
+            run_apart(set_default_limits)
+        _defaults_looked_up = True
 
 
 def _keep(look: Snapshot, asked_at: float) -> None:

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import InterfaceError, OperationalError, ProgrammingError, connections, transaction
 
 from budgets.errors import BudgetUnavailable
 
@@ -30,6 +30,9 @@ LOCK_TIMEOUT_MS = 5_000
 _TRIES = 4
 #: serialization failure, deadlock: PostgreSQL undid everything, and trying again is the remedy
 _TRY_AGAIN = ("40001", "40P01")
+
+#: (PostgreSQL calls a table that was not migrated yet a programming error.)
+_UNAVAILABLE = (OperationalError, InterfaceError, ProgrammingError)
 
 _pool: ThreadPoolExecutor | None = None
 _pool_lock = threading.Lock()
@@ -126,7 +129,7 @@ def _savepoint(work: Callable[[], T]) -> T:
     try:
         with transaction.atomic(using=ALIAS):
             return work()
-    except (OperationalError, InterfaceError) as error:
+    except _UNAVAILABLE as error:
         raise BudgetUnavailable("The budget cannot be checked: the database did not answer.") from error
 
 
@@ -139,7 +142,7 @@ def _transaction(work: Callable[[], T]) -> T:
                     with connection.cursor() as cursor:
                         cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
                 return work()
-        except (OperationalError, InterfaceError) as error:
+        except _UNAVAILABLE as error:
             if not remaining or not _worth_another_try(connection, error):
                 raise BudgetUnavailable("The budget cannot be checked: the database did not answer.") from error
     raise AssertionError("unreachable")

@@ -1,0 +1,149 @@
+"""Where limits stand: typed reads for pages, API and command line. Money in USD; nothing is opened or written."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Literal
+
+from django.db.models import Q
+
+from budgets import book
+from budgets.book import Limit, Match, Snapshot
+from budgets.calendar import WindowSpan, window_at
+from budgets.calls import Call
+from budgets.models import BudgetWindow, Scope
+from budgets.opening import spent_in
+from budgets.windows import extras
+
+Status = Literal["ok", "warning", "exceeded", "paused"]
+_EACH = (Scope.EACH_USER, Scope.EACH_ANALYSIS)
+_OF_A_USER = (Scope.EVERYONE, Scope.EACH_USER, Scope.USER, Scope.GROUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One window of one limit, now."""
+
+    limit_id: int
+    window_id: int | None  # None: no call has counted in it yet
+    name: str
+    scope: str
+    subject: str  # "user:7", "analysis:track-42", or ""
+    period: str
+    hard: bool
+    own: bool  # the user's own limit
+    enforced: bool  # False: a limit of the subject's own takes its place
+    limit: Decimal  # with temporary increases
+    spent: Decimal
+    held: Decimal
+    thresholds: tuple[Decimal, ...]
+    window_start: datetime
+    resets_at: datetime | None  # None: never
+
+    @property
+    def remaining(self) -> Decimal:
+        """What is neither spent nor held; never negative."""
+        return max(Decimal(0), self.limit - self.spent - self.held)
+
+    @property
+    def overrun(self) -> Decimal:
+        """What was spent beyond the limit."""
+        return max(Decimal(0), self.spent - self.limit)
+
+    @property
+    def percent(self) -> Decimal:
+        """What is spent of the limit, in percent with one decimal place; 100 of a limit of 0."""
+        if not self.limit:
+            return Decimal("100.0")
+        return (self.spent / self.limit * 100).quantize(Decimal("0.1"), ROUND_HALF_UP)
+
+    @property
+    def status(self) -> Status:
+        """`paused`: calls that cost something are refused. `exceeded`: the same of a soft limit, which refuses none."""
+        if self.spent >= self.limit:
+            return "paused" if self.hard and self.enforced else "exceeded"
+        warns_at = min(self.thresholds, default=Decimal(1)) * self.limit
+        return "warning" if self.spent >= warns_at else "ok"
+
+
+def standings(*, at: datetime) -> list[Standing]:
+    """Every limit in force; of an "each" limit, a line for every subject that has spent or held in its window."""
+    snapshot = book.current()
+    active = [limit for limit in snapshot.limits if limit.is_active(at)]
+    spans = {limit.id: window_at(limit.rule, at) for limit in active}
+    found = _windows_of([(limit, spans[limit.id]) for limit in active])
+    lines = []
+    for limit in active:
+        subjects = {key[2] for key in found if key[0] == limit.id}
+        if limit.scope not in _EACH:
+            subjects = {_only_subject(limit)}
+        for subject in sorted(subjects):
+            enforced = not snapshot.is_replaced(limit, subject, at)
+            match = Match(limit, subject, spans[limit.id], enforced)
+            lines.append(_standing(match, found.get(match.key), snapshot, at))
+    return lines
+
+
+def standings_for(call: Call) -> list[Standing]:
+    """The limits that count such a call, staff's and the user's own, with what remains of each."""
+    snapshot = book.current()
+    return _lines(snapshot.matches(call, book.user_id_of(call, snapshot)), snapshot, call.at)
+
+
+def standings_of_user(user_id: int, *, at: datetime) -> list[Standing]:
+    """The limits that count whatever this user calls: everyone's, his groups', each user's, his own."""
+    snapshot = book.current()
+    matches = snapshot.matches(Call(at=at, user=user_id), user_id)
+    return _lines([match for match in matches if match.limit.scope in _OF_A_USER], snapshot, at)
+
+
+def _lines(matches: Iterable[Match], snapshot: Snapshot, at: datetime) -> list[Standing]:
+    wanted = list(matches)
+    found = _windows_of([(match.limit, match.span) for match in wanted], [match.subject for match in wanted])
+    return [_standing(match, found.get(match.key), snapshot, at) for match in wanted]
+
+
+def _only_subject(limit: Limit) -> str:
+    return f"user:{limit.user_id}" if limit.scope == Scope.USER else ""
+
+
+def _windows_of(
+    limits: Sequence[tuple[Limit, WindowSpan]], subjects: Sequence[str] | None = None
+) -> dict[tuple[int, int, str, datetime], BudgetWindow]:
+    """The windows that exist, by key."""
+    if not limits:
+        return {}
+    condition = Q()
+    for limit, span in limits:
+        condition |= Q(limit_id=limit.id, version=limit.version, starts_at=span.starts_at)
+    rows = BudgetWindow.objects.filter(condition)
+    if subjects is not None:
+        rows = rows.filter(subject__in=set(subjects))
+    return {(row.limit_id, row.version, row.subject, row.starts_at): row for row in rows}
+
+
+def _standing(match: Match, window: BudgetWindow | None, snapshot: Snapshot, at: datetime) -> Standing:
+    limit = match.limit
+    extra, _ = extras(limit.id, match.subject, at)
+    if window is not None:
+        spent, held = window.spent, window.held
+    else:
+        spent, held = spent_in(limit, match.subject, match.span, book=snapshot), Decimal(0)
+    return Standing(
+        limit_id=limit.id,
+        window_id=window.pk if window is not None else None,
+        name=limit.name,
+        scope=limit.scope,
+        subject=match.subject,
+        period=limit.rule.period,
+        hard=window.hard if window is not None else limit.hard,
+        own=limit.owner_id is not None,
+        enforced=match.enforced,
+        limit=(window.limit_amount if window is not None else limit.amount) + extra,
+        spent=spent,
+        held=held,
+        thresholds=limit.thresholds,
+        window_start=match.span.starts_at,
+        resets_at=match.span.ends_at,
+    )

@@ -143,6 +143,11 @@ def _read_facts(inner: dict[str, Any], answer: Answer) -> None:
     tools = inner.get("tool_usage")
     if isinstance(tools, dict) and tools:
         answer.facts["tool_usage"] = bounded(tools, answer)
+        if isinstance(model := _image_model(inner.get("tools")), str):
+            answer.facts["image_model"] = model
+    drawings = inner.get("svg_usage")
+    if isinstance(drawings, dict):
+        answer.facts["svg_usage"] = bounded(drawings, answer)
     output = inner.get("output")
     if isinstance(output, list):
         read_items(output, answer)
@@ -173,12 +178,24 @@ def read_items(items: list[Any], answer: Answer) -> None:
                 searches += 1
         elif kind == "code_interpreter_call" and isinstance(item.get("container_id"), str):
             containers.add(item["container_id"])
+        elif kind == "image_generation_call" and isinstance(item.get("svg_usage"), dict):
+            drawn = bounded(item["svg_usage"], answer)
+            before = answer.facts.get("svg_usage")
+            answer.facts["svg_usage"] = drawn if before is None else _sum(before, drawn)
     if files:
         answer.facts["file_searches"] = files
     if containers:
         answer.facts["containers"] = len(containers)
     if searches and "tool_usage" not in answer.facts:
         answer.facts["web_searches"] = searches
+
+
+def _image_model(tools: Any) -> str | None:
+    """The model that a response's image tool draws with, where the response names it."""
+    for tool in tools if isinstance(tools, list) else ():
+        if isinstance(tool, dict) and tool.get("type") == "image_generation":
+            return _name(tool.get("model")) or None
+    return None
 
 
 def video_facts(value: dict[str, Any]) -> dict[str, Any]:

@@ -85,9 +85,12 @@ def _status(attempt: Attempt) -> str:
         return "error"
     if isinstance(reader, StreamReader):
         stream = reader.stream
-        if stream.complete or (attempt.ended and error is None and (not stream.has_end or stream.finished)):
+        over = attempt.ended and error is None and (not stream.has_end or stream.finished)
+        if stream.complete or over or (stream.finished and attempt.knows_usage()):
             failed = attempt.answer.state == "failed" and attempt.answer.usage is None
             return "error" if failed else "ok"
+        if attempt.answer.error and error is None:
+            return "incomplete"  # the provider broke it off, and said why
     elif attempt.ended:
         return "error" if attempt.answer.state == "failed" and attempt.answer.usage is None else "ok"
     if error is None:

@@ -92,6 +92,7 @@ def _video(event: CallEvent, answer: Answer, thing: dict[str, Any]) -> CallEvent
     else:
         event.facts.pop("video", None)
         event.status, event.error = "error", answer.error or answer.state
+        event.http_status = None  # what was not made is not billed, although it was told with a 200
     return event
 
 

@@ -64,7 +64,8 @@ class Stream:
 
     def wants_tail(self) -> bool:
         """Whether the stream was left after its content and just before its usage."""
-        return self.finished and not self.complete and self.answer.usage is None
+        offered = "usage_not_offered" not in self.answer.flags
+        return offered and self.finished and not self.complete and self.answer.usage is None
 
     def output_tokens(self) -> int:
         """About how many tokens the text that came by is."""

@@ -89,6 +89,8 @@ def _add(tally: _Tally, usage: Usage, at: datetime, rates: RateBook) -> None:
             tally.assumed = "single requests are taken to be below the long-context threshold"
     if not usage.meters and not usage.parts:
         tally.unpriced("no billable quantity was reported")
+    elif not tier_met and tier == "standard":
+        tally.unpriced(_missing(usage, next(iter(usage.meters))))
     elif not tier_met:
         tally.unpriced(f"no price for tier {tier!r} of {usage.model} at that time")
 

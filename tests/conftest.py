@@ -14,6 +14,14 @@ DATABASE_FIXTURES = {
     "django_db_serialized_rollback",
     "live_server",
 }
+#: What migrating fills: the same before and after every test.
+KEPT_TABLES = {
+    "auth_permission",
+    "django_content_type",
+    "django_migrations",
+    "tracking_pricedmodel",
+    "tracking_rate",
+}
 
 
 def pytest_collection_modifyitems(items):
@@ -42,6 +50,49 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, w
         connections["default"].settings_dict["TEST"]["NAME"] = name
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment, django_db_blocker, django_db_modify_db_settings):
+    """The test database: also for tests that use it without a marker of pytest-django, whose own fixture skips them."""
+    from django.test.utils import setup_databases, teardown_databases
+
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """Tests that commit leave the price book where it is, unless they changed it: filling it again takes half a second."""
+    from django.core.management.color import no_style
+    from django.db import connection
+    from django.test import TransactionTestCase
+
+    from tracking.pricing import book
+
+    flush = TransactionTestCase._fixture_teardown
+    version = None
+
+    def empty(self):
+        nonlocal version
+        if book._read_version() == version:
+            tables = [
+                name for name in connection.introspection.django_table_names(True, False) if name not in KEPT_TABLES
+            ]
+            connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), tables))
+        else:
+            flush(self)
+            version = book._read_version()
+
+    with django_db_blocker.unblock():
+        version = book._read_version()
+        connection.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_spool(settings, tmp_path):
     """Each test writes its events to a folder of its own."""
@@ -55,6 +106,15 @@ def redis_url() -> str:
     if not services.redis_answers(url):
         pytest.skip("no Redis answers at TEST_REDIS_URL")
     return url
+
+
+@pytest.fixture(autouse=True)
+def own_price_book():
+    """Rates that a test entered, and that were rolled back with it, are not in the book of the next test."""
+    yield
+    from tracking.pricing import book
+
+    book.forget()
 
 
 @pytest.fixture

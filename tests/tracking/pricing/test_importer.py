@@ -22,13 +22,6 @@ OUTPUT = RateKey("acme", "m", "output_tokens")
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def fresh_book():
-    book.forget()
-    yield
-    book.forget()
-
-
 def listed(**spans) -> PriceList:
     keys = {"input": INPUT, "output": OUTPUT}
     return PriceList(

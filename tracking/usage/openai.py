@@ -273,9 +273,10 @@ def _part(provider: str, model: str, data: Mapping[str, Any], found: Findings) -
     inner = Findings()
     fields = Fields({key: value for key, value in data.items() if key not in _PART_ONLY}, inner)
     meters: Meters = {}
-    details = dict(fields.data.get("input_tokens_details") or {})
-    details |= {key: data[key] for key in ("cached_tokens", "cached_tokens_details") if data.get(key) is not None}
-    fields.data = {**fields.data, "input_tokens_details": details}
+    details = fields.data.get("input_tokens_details") or {}
+    if isinstance(details, Mapping):  # what is cached stands beside the details here, not in them
+        cached = {key: data[key] for key in ("cached_tokens", "cached_tokens_details") if data.get(key) is not None}
+        fields.data = {**fields.data, "input_tokens_details": {**details, **cached}}
     context, reasoning = _tokens(fields, "", meters)
     found.flags.extend(flag for flag in inner.flags if flag not in found.flags)
     return Usage(

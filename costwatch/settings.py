@@ -10,6 +10,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from costwatch.environment import Environment
+from costwatch.theme import UNFOLD  # noqa: F401  read by the admin's theme
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -56,6 +57,7 @@ INSTALLED_APPS = [
     "costwatch.accounts",
     "tracking",
     "budgets",
+    "unfold.apps.BasicAppConfig",  # the admin's theme: before the admin, whose templates it replaces
     "costwatch.apps.CostwatchAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -2,17 +2,19 @@
 
 from csp.constants import NONE, SELF
 from csp.decorators import csp_replace
-from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.urls import reverse
+from unfold.sites import UnfoldAdminSite
 
-#: Django's admin loads its own scripts and styles as files, and draws some icons as data URLs; nothing inline.
+#: The admin and its theme load scripts, styles and fonts as files, and draw some icons as data URLs; nothing inline,
+#: and no text becomes code (see static/vendor/VENDOR.md).
 ADMIN_POLICY = {
     "default-src": [NONE],
     "script-src": [SELF],
     "style-src": [SELF],
     "img-src": [SELF, "data:"],
+    "font-src": [SELF],
     "connect-src": [SELF],
     "form-action": [SELF],
     "base-uri": [NONE],
@@ -20,7 +22,7 @@ ADMIN_POLICY = {
 }
 
 
-class CostwatchAdminSite(AdminSite):
+class CostwatchAdminSite(UnfoldAdminSite):
     site_header = site_title = "Costwatch"
     index_title = "Administration"
 

@@ -6,6 +6,8 @@ from django import forms
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from tracking.models import Analysis, ApiUsageLog, PricedModel, Rate
 from tracking.pricing.meters import METERS
@@ -21,7 +23,7 @@ class BoundedPaginator(Paginator):
         return self.object_list[: self.bound].count()
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ReadOnlyAdmin(ModelAdmin):
     """What can be looked at and not changed."""
 
     actions = None
@@ -64,7 +66,9 @@ class ApiUsageLogAdmin(ReadOnlyAdmin):
 
 
 class RateForm(forms.ModelForm):
-    meter = forms.ChoiceField(choices=[(m.name, f"{m.name}: {m.description}") for m in METERS.values()])
+    meter = forms.ChoiceField(
+        choices=[(m.name, f"{m.name}: {m.description}") for m in METERS.values()], widget=UnfoldAdminSelectWidget
+    )
 
     class Meta:
         model = Rate
@@ -72,7 +76,6 @@ class RateForm(forms.ModelForm):
             "provider", "model", "meter", "tier", "region", "variant", "above_context_tokens", "amount", "per",
             "valid_from", "valid_to", "source",
         ]  # fmt: skip
-        widgets = {"per": forms.NumberInput, "above_context_tokens": forms.NumberInput}  # wide enough for millions
         help_texts = {
             "provider": "as in the ledger: openai, anthropic",
             "model": "the exact model, as in the ledger",

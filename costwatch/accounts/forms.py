@@ -4,7 +4,8 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib.auth import get_user_model
-from django.contrib.auth.forms import AdminUserCreationForm, AuthenticationForm, UserChangeForm
+from django.contrib.auth.forms import AdminUserCreationForm, AuthenticationForm
+from unfold import forms as themed
 
 User = get_user_model()
 
@@ -43,13 +44,13 @@ class ProfileForm(forms.ModelForm):
             self.fields["time_zone"].choices = [(zone, zone), *time_zone_choices()]
 
 
-class AccountCreationForm(AdminUserCreationForm):
+class AccountCreationForm(themed.UserCreationForm, AdminUserCreationForm):
     class Meta:
         model = User
         fields = ["email", "time_zone"]
 
 
-class AccountChangeForm(UserChangeForm):
+class AccountChangeForm(themed.UserChangeForm):
     class Meta:
         model = User
         fields = "__all__"

@@ -192,12 +192,12 @@ def _reserve_once(
     amount: int,
     expires_at: datetime,
 ) -> Held:
-    if not store.insert_hold(hold_id, amount=amount, call=call, expires_at=expires_at):
+    window_ids = sorted(ids.values())
+    if not store.insert_hold(hold_id, window_ids, amount=amount, call=call, expires_at=expires_at):
         was = store.lock_holds([hold_id])[hold_id]
         return Held(hold_id, was.state, from_nanousd(was.amount), repeated=True)
-    store.insert_legs([(hold_id, window_id, 0) for window_id in sorted(ids.values())])
     unenforced = [ids[match.key] for match in matches if not match.enforced]
-    if not store.hold_in(list(ids.values()), amount, at=call.at, unenforced=unenforced):
+    if not store.hold_in(window_ids, amount, at=call.at, unenforced=unenforced):
         raise _NoRoom
     return Held(hold_id, Hold.State.OPEN, from_nanousd(amount), repeated=False)
 

@@ -172,12 +172,8 @@ class _Batch:
         changes = {window_id: change for window_id, change in changes.items() if change != (0, 0)}
         if not changes:
             return
-        rows = store.lock_windows(sorted(changes))
-        store.move(changes)
+        rows = store.move(changes)
         added = {window_id: spent for window_id, (_, spent) in changes.items() if spent > 0}
-        for row in rows:
-            row.held += changes[row.id][0]
-            row.spent += changes[row.id][1]
         if added:
             passed = [row for row in rows if row.id in added]
             write_crossings(passed, added, book=snapshot or book.fresh_enough(), at=self.now)

@@ -67,16 +67,35 @@ _WINDOW_COLUMNS = (
 )
 
 
-def insert_hold(hold_id: uuid.UUID, *, amount: int, call: Call, expires_at: datetime) -> bool:
-    """Make an open hold. False where one of this id exists; waits for a transaction that is making or settling it."""
+def insert_hold(
+    hold_id: uuid.UUID, window_ids: Sequence[int], *, amount: int, call: Call, expires_at: datetime
+) -> bool:
+    """Make an open hold and its legs. False where one of this id exists, and nothing is made.
+
+    Waits for a transaction that is making or settling a hold of this id.
+    """
     connection = connections[ALIAS]
+    hold = (
+        f"INSERT INTO budgets_hold ({_HOLD_COLUMNS})"
+        " VALUES (%s, 'open', %s, 0, TRUE, FALSE, %s, %s, NULL, %s) ON CONFLICT (id) DO NOTHING"
+    )
+    values = [_id(hold_id), amount, _time(call.at), _time(expires_at), json.dumps(call.as_json())]
+    ids = sorted(window_ids)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO budgets_hold ({_HOLD_COLUMNS})"
-            " VALUES (%s, 'open', %s, 0, TRUE, FALSE, %s, %s, NULL, %s) ON CONFLICT (id) DO NOTHING",
-            [_id(hold_id), amount, _time(call.at), _time(expires_at), json.dumps(call.as_json())],
-        )
-        return cursor.rowcount == 1
+        if connection.vendor == "postgresql":
+            # One round trip instead of two.
+            marks = ", ".join(["(%s)"] * len(ids))
+            cursor.execute(
+                f"WITH made AS ({hold} RETURNING id) INSERT INTO budgets_holdleg (hold_id, window_id, already_counted)"
+                f" SELECT made.id, legs.window_id, 0 FROM made, (VALUES {marks}) AS legs (window_id)",
+                [*values, *ids],
+            )
+            return cursor.rowcount > 0
+        cursor.execute(hold, values)
+        if cursor.rowcount != 1:
+            return False
+    insert_legs([(hold_id, window_id, 0) for window_id in ids])
+    return True
 
 
 def insert_resolved(holds: Sequence[tuple[uuid.UUID, int, bool, Call]], *, at: datetime) -> None:
@@ -104,20 +123,31 @@ def insert_legs(legs: Sequence[tuple[uuid.UUID, int, int]]) -> None:
 def hold_in(window_ids: Sequence[int], amount: int, *, at: datetime, unenforced: Iterable[int]) -> bool:
     """Add `amount` to what is held in every window that has room. False unless all of them had: then roll back.
 
-    The whole condition of a hard limit is this one statement, so no other transaction can come in between.
+    The whole condition of a hard limit is this one statement, so no other transaction can come in between. On
+    PostgreSQL the condition is read from rows that are locked already, in ascending order, as they are by then.
     """
-    ids = sorted(window_ids)
-    if len(ids) > 1:
-        lock_windows(ids)
-    free = sorted(unenforced)
-    with connections[ALIAS].cursor() as cursor:
-        cursor.execute(
-            "UPDATE budgets_budgetwindow SET held = held + %s"
-            f" WHERE id IN ({_marks(ids)}) AND (NOT hard OR %s = 0"
-            + (f" OR id IN ({_marks(free)})" if free else "")
-            + " OR spent + held + %s <= limit_amount + CASE WHEN extra_until > %s THEN extra_amount ELSE 0 END)",
-            [amount, *ids, amount, *free, amount, _time(at)],
-        )
+    connection = connections[ALIAS]
+    ids, free = sorted(window_ids), sorted(unenforced)
+    fits = (
+        "(NOT hard OR %s = 0"
+        + (f" OR id IN ({_marks(free)})" if free else "")
+        + " OR spent + held + %s <= limit_amount + CASE WHEN extra_until > %s THEN extra_amount ELSE 0 END)"
+    )
+    values = [amount, *free, amount, _time(at)]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql" and len(ids) > 1:
+            cursor.execute(
+                f"WITH locked AS MATERIALIZED (SELECT id, {fits} AS fits FROM budgets_budgetwindow"
+                f" WHERE id IN ({_marks(ids)}) ORDER BY id FOR NO KEY UPDATE)"
+                " UPDATE budgets_budgetwindow w SET held = held + %s FROM locked"
+                " WHERE w.id = locked.id AND locked.fits",
+                [*values, *ids, amount],
+            )
+        else:
+            cursor.execute(
+                f"UPDATE budgets_budgetwindow SET held = held + %s WHERE id IN ({_marks(ids)}) AND {fits}",
+                [amount, *ids, *values],
+            )
         return cursor.rowcount == len(ids)
 
 
@@ -182,13 +212,25 @@ def update_holds(rows: Sequence[tuple[str, int, bool, bool, datetime, uuid.UUID]
         )
 
 
-def move(changes: Mapping[int, tuple[int, int]]) -> None:
-    """Add (held, spent) to each of the windows, which are locked already."""
-    with connections[ALIAS].cursor() as cursor:
-        cursor.executemany(
-            "UPDATE budgets_budgetwindow SET held = held + %s, spent = spent + %s WHERE id = %s",
-            [(held, spent, window_id) for window_id, (held, spent) in sorted(changes.items())],
+def move(changes: Mapping[int, tuple[int, int]]) -> list[WindowRow]:
+    """Add (held, spent) to each of the windows, locked in ascending order; the windows as they are then, ascending."""
+    connection = connections[ALIAS]
+    ids = sorted(changes)
+    locked = ""
+    if connection.vendor == "postgresql":
+        locked = (
+            f", locked AS MATERIALIZED (SELECT id FROM budgets_budgetwindow WHERE id IN ({_marks(ids)})"
+            " ORDER BY id FOR NO KEY UPDATE)"
         )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH change (id, held, spent) AS (VALUES {', '.join(['(%s, %s, %s)'] * len(ids))}){locked}"
+            " UPDATE budgets_budgetwindow AS w SET held = w.held + change.held, spent = w.spent + change.spent"
+            f" FROM change{' JOIN locked ON locked.id = change.id' if locked else ''} WHERE w.id = change.id"
+            f" RETURNING {_WINDOW_COLUMNS.replace('w.', '') if not locked else _WINDOW_COLUMNS}",
+            [value for i in ids for value in (i, *changes[i])] + (ids if locked else []),
+        )
+        return sorted(_rows(cursor.fetchall()), key=lambda row: row.id)
 
 
 def lock_ledger(*, exclusively: bool) -> None:
@@ -212,10 +254,13 @@ def _windows(rest: str, values: Sequence[Any], *, lock: bool = False) -> list[Wi
             + (" FOR NO KEY UPDATE" if lock and connection.vendor == "postgresql" else ""),
             list(values),
         )
-        rows = cursor.fetchall()
+        return _rows(cursor.fetchall())
+
+
+def _rows(found: Sequence[Sequence[Any]]) -> list[WindowRow]:
     return [
         WindowRow(*r[:4], _moment(r[4]), _moment(r[5]), r[6], bool(r[7]), r[8], _moment(r[9]), r[10], r[11])
-        for r in rows
+        for r in found
     ]
 
 

@@ -45,7 +45,7 @@ def conclude(attempt: Attempt) -> list[CallEvent]:
         event.facts = {
             name: fact for name, fact in event.facts.items() if name in ("sent", "service_tier", "service_tier_asked")
         }
-        event.error = _error_name(attempt)
+        event.error = _error_name(attempt) if status != "cancelled" else ""
         event.usage, event.quality = answer.usage, "exact" if answer.usage else "none"
     else:
         event.error = _error_name(attempt) if status not in ("ok", "cancelled") else ""

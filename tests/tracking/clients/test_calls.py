@@ -26,6 +26,8 @@ from tests.tracking.clients.making import (
 )
 from tracking.failures import failures
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 MESSAGE = {"model": "claude-sonnet-4-6", "messages": HELLO, "max_tokens": 100}
 
 

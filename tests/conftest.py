@@ -62,33 +62,36 @@ def django_db_setup(django_test_environment, django_db_blocker, django_db_modify
         teardown_databases(made, verbosity=0)
 
 
-@pytest.fixture(scope="session")
-def django_db_setup(django_db_setup, django_db_blocker):
-    """Tests that commit leave the price book where it is, unless they changed it: filling it again takes half a second."""
+@pytest.fixture(scope="session", autouse=True)
+def keep_the_price_book():
+    """Tests that commit leave the price book where it is, unless they changed it: to fill it takes half a second."""
     from django.core.management.color import no_style
     from django.db import connection
     from django.test import TransactionTestCase
 
     from tracking.pricing import book
 
-    flush = TransactionTestCase._fixture_teardown
-    version = None
+    flush, setup = TransactionTestCase._fixture_teardown, TransactionTestCase.__dict__["_fixture_setup"].__func__
+    before = None
+
+    def note(cls):
+        nonlocal before
+        before = before or book._read_version()
+        setup(cls)
 
     def empty(self):
-        nonlocal version
-        if book._read_version() == version:
+        nonlocal before
+        if book._read_version() == before:
             tables = [
                 name for name in connection.introspection.django_table_names(True, False) if name not in KEPT_TABLES
             ]
             connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), tables))
         else:
             flush(self)
-            version = book._read_version()
+            before = None
 
-    with django_db_blocker.unblock():
-        version = book._read_version()
-        connection.close()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_setup", classmethod(note))
         patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
         yield
 

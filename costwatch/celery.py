@@ -1,4 +1,4 @@
-"""The Celery app and its timetable.
+"""The Celery app and its timetable: jobs every minute and every hour, so that none waits for long after a restart.
 
 Celery only ever starts work that would also be right if it ran late, twice or never: what must not be lost stands in
 the database or in the spool. So one beat is enough, two do no harm, and no results are kept.
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from celery import Celery
+from celery.beat import Scheduler
 from celery.schedules import crontab
 from celery.signals import setup_logging, task_success
 
@@ -32,6 +33,7 @@ app.conf.update(
     worker_max_tasks_per_child=500,
     worker_send_task_events=False,
     broker_connection_retry_on_startup=True,
+    beat_scheduler="costwatch.celery:MemoryScheduler",
 )
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
@@ -39,8 +41,8 @@ app.conf.beat_schedule = {
     "drain-spools": {"task": "tracking.tasks.drain_spools", "schedule": 60.0, "options": {"expires": 55}},
     "make-partitions": {
         "task": "tracking.tasks.make_partitions",
-        "schedule": crontab(hour=0, minute=10),
-        "options": {"expires": 12 * 3600},
+        "schedule": crontab(minute=10),
+        "options": {"expires": 3000},
     },
     "reprice-unpriced": {
         "task": "tracking.tasks.reprice_unpriced",
@@ -48,6 +50,17 @@ app.conf.beat_schedule = {
         "options": {"expires": 3000},
     },
 }
+
+
+class MemoryScheduler(Scheduler):
+    """Keeps when each job last ran in memory only.
+
+    Celery's own keeps it in a file, which does not open any more after a kill at the wrong moment, and which two beats
+    must not share. With every job due within the hour there is nothing worth keeping.
+    """
+
+    def setup_schedule(self) -> None:
+        self.merge_inplace(self.app.conf.beat_schedule)
 
 
 @setup_logging.connect

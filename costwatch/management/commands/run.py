@@ -71,11 +71,11 @@ def programs() -> list[Program]:
         f"-m celery --quiet -A costwatch.celery worker --concurrency {settings.WORKER_CONCURRENCY} "
         "--without-gossip --without-mingle --without-heartbeat --loglevel WARNING"
     )
-    beat = "-m celery --quiet -A costwatch.celery beat --loglevel WARNING --pidfile= --schedule"
+    beat = "-m celery --quiet -A costwatch.celery beat --loglevel WARNING --pidfile="
     return [
         Program("web server", [sys.executable, *web.split()]),
         Program("worker", [sys.executable, *worker.split()]),
-        Program("beat", [sys.executable, *beat.split(), str(settings.DATA_DIR / "beat-schedule")]),
+        Program("beat", [sys.executable, *beat.split()]),
     ]
 
 

@@ -131,7 +131,9 @@ def _unpriced(report: Report, boxed: bool) -> Table:
     for call in report.unpriced:
         at = call.occurred_at.astimezone(site_zone())
         model = Text(one_line(f"{call.provider} {call.model or 'unknown'}"))
-        table.add_row(f"{at:%Y-%m-%d %H:%M:%S}", model, call.operation, Text(one_line(", ".join(call.flags)) or "no rate"))
+        table.add_row(
+            f"{at:%Y-%m-%d %H:%M:%S}", model, call.operation, Text(one_line(", ".join(call.flags)) or "no rate")
+        )
     return table
 
 

@@ -18,7 +18,7 @@ from tracking import segments, spool
 from tracking.audit import audit
 from tracking.recorder import drain_folder
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connections, transaction
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce, Collate, TruncHour
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce, Collate, TruncDate, TruncHour
 
 from tracking import ledger
 from tracking.models import Analysis, AnalysisRollup, ApiUsageLog, HourlyModelRollup, RecordedEvent
@@ -103,9 +103,7 @@ def _totals(report: Report, since: date | None) -> None:
     report.cost, report.unpriced = found["sum_cost"] or Decimal(0), found["sum_unpriced"] or 0
     count = rows.filter(Q(cost=None) ^ Q(price_status="unpriced")).count()
     if count:
-        report.differs(
-            f"{count} rows of the ledger are priced without a cost, or unpriced with one."
-        )
+        report.differs(f"{count} rows of the ledger are priced without a cost, or unpriced with one.")
 
 
 def _by_day(report: Report, spec: Spec, since: date | None) -> None:
@@ -131,23 +129,28 @@ def _by_day(report: Report, spec: Spec, since: date | None) -> None:
 
 
 def _days(spec: Spec, since: date | None, hourly: bool) -> list[date]:
-    """Every day that the ledger or the rollup has something of."""
-    name = "hour" if hourly else "day"
-    spans = [
-        ApiUsageLog.objects.aggregate(first=Min("occurred_at"), last=Max("occurred_at")),
-        spec.model.objects.aggregate(first=Min(name), last=Max(name)),
-    ]
-    ends = [value for span in spans for value in span.values() if value is not None]
-    as_day = [
-        value if not isinstance(value, datetime) else value.astimezone(UTC).date() if hourly else day_of(value)
-        for value in ends
-    ]
-    if not as_day:
-        return []
-    first = max(min(as_day), since) if since is not None else min(as_day)
-    if hourly and since is not None:
-        first += timedelta(days=1)  # the first UTC day from `since` on that is whole
-    return [first + timedelta(days=n) for n in range((max(as_day) - first).days + 1)]
+    """Every day that the ledger or the rollup has something of; days of UTC for the hourly one."""
+    if hourly:
+        kept = spec.model.objects.annotate(at=TruncDate("hour", tzinfo=UTC)).values_list("at", flat=True)
+    else:
+        kept = spec.model.objects.values_list("day", flat=True)
+    days = set(kept.distinct()) | set(_ledger_days(hourly))
+    if since is not None:
+        # The first UTC day from `since` on that is whole.
+        since = since + timedelta(days=1) if hourly else since
+        days = {day for day in days if day >= since}
+    return sorted(days)
+
+
+def _ledger_days(hourly: bool) -> Iterator[date]:
+    """The days that have rows: from one to the next by the index on time, however long nothing happened."""
+    rows = ApiUsageLog.objects.all()
+    while (at := rows.aggregate(first=Min("occurred_at"))["first"]) is not None:
+        day = at.astimezone(UTC).date() if hourly else day_of(at)
+        yield day
+        following = day + timedelta(days=1)
+        begin = datetime.combine(following, time.min, tzinfo=UTC) if hourly else start_of(following)
+        rows = ApiUsageLog.objects.filter(occurred_at__gte=begin)
 
 
 _ZEROS: Sums = (0,) * len(MEASURES)

@@ -46,6 +46,13 @@ class CreateLedger(migrations.CreateModel):
         schema_editor.execute(sql, params or None)
         schema_editor.deferred_sql.extend(schema_editor._model_indexes_sql(model))
         schema_editor.execute(f'CREATE TABLE "{DEFAULT_PARTITION}" PARTITION OF "{TABLE}" DEFAULT')
+        # The rest is made ahead by a scheduled task, and by whoever records a row of a month that is missing.
+        for month in months_ahead(now=datetime.now(UTC)):
+            first, end = _month_bounds(month)
+            schema_editor.execute(
+                f'CREATE TABLE "{partition_of(month)}" PARTITION OF "{TABLE}" '
+                f"FOR VALUES FROM ('{first}') TO ('{end}')"
+            )
 
     def describe(self):
         return f"{super().describe()}, partitioned by month on PostgreSQL"
@@ -86,6 +93,8 @@ def ensure_months(months: Iterable[str]) -> list[str]:
     database = str(connection.settings_dict["NAME"])
     wanted = sorted(month for month in set(months) if _seen.get((database, month), 0.0) < now)
     made = [month for month in wanted if _make_month(alias, month)]
+    if connection.in_atomic_block:
+        return made  # a month made here goes away if the caller rolls back: it is looked for again
     with _seen_lock:
         _seen.update({(database, month): now + _SEEN_S for month in wanted})
     return made

@@ -59,7 +59,7 @@ def _load(provider: str, **known: datetime) -> tuple[list[RateRow], list[ModelRu
     return (
         [RateRow(*values) for values in rows.values_list(*fields)],
         [
-            ModelRule(provider, rule.model, rule.match, rule.name, rule.context_window)
-            for rule in rules.only("model", "match", "name", "context_window")
+            ModelRule(provider, rule.model, rule.match, rule.name, rule.context_window, rule.deprecated)
+            for rule in rules
         ],
     )

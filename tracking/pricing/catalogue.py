@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 
 from tracking.money import EXACT
 from tracking.pricing.meters import METERS
-from tracking.pricing.types import ANY_MODEL, ModelRule
+from tracking.pricing.rates import RateBook
+from tracking.pricing.types import ANY_MODEL, ModelRule, RateRow
 
 OVERRIDES = Path(__file__).with_name("overrides.toml")
 
@@ -74,6 +75,23 @@ class PriceList:
     rules: list[ModelRule] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)  # models that rates cannot express, with the reason
 
+    def book(self) -> RateBook:
+        """A price book that says just this, without a database: for benchmarks and tests. Rate ids count from 1."""
+        listed = ((key, span) for key, spans in self.spans.items() for span in spans)
+        return RateBook.of((_rate_row(id, key, span) for id, (key, span) in enumerate(listed, 1)), self.rules)
+
+
+def _rate_row(id: int, key: RateKey, span: Span) -> RateRow:
+    return RateRow(
+        id=id,
+        **{name: getattr(key, name) for name in RateKey.__dataclass_fields__},
+        amount=span.amount,
+        per=span.per,
+        valid_from=span.start,
+        valid_to=span.end,
+        source=span.source,
+    )
+
 
 class CatalogueError(Exception):
     """The overrides file is not in order."""
@@ -108,7 +126,14 @@ def wanted(*, providers: Iterable[str] | None = None, overrides: Path = OVERRIDE
 
 def _add_model(prices: PriceList, provider: str, model: Any, source: str) -> None:
     prices.rules.append(
-        ModelRule(provider, model.id, _rule(model.match), model.name or "", model.context_window or None)
+        ModelRule(
+            provider,
+            model.id,
+            _rule(model.match),
+            model.name or "",
+            model.context_window or None,
+            bool(model.deprecated),
+        )
     )
     reason = _unrepresentable(provider, model)
     if reason:
@@ -239,7 +264,7 @@ def _alias(prices: PriceList, entry: Mapping[str, Any]) -> None:
     for index, rule in enumerate(prices.rules):
         if (rule.provider, rule.model) == (entry["provider"], entry["model"]):
             match = {"or": [rule.match, entry["match"]]}
-            prices.rules[index] = ModelRule(rule.provider, rule.model, match, rule.name, rule.context_window)
+            prices.rules[index] = replace(rule, match=match)
             return
     raise CatalogueError(f"The overrides name {entry['provider']} {entry['model']}, which no rule knows.")
 

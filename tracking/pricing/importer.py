@@ -130,12 +130,13 @@ def _write(changes: Iterable[Change]) -> None:
 
 def _sync_rules(prices: PriceList, providers: list[str], dry_run: bool) -> list[str]:
     """Make the match rules those of the list. Returns what changed, in words."""
-    fields = ("position", "match", "name", "context_window")
+    fields = ("position", "match", "name", "context_window", "deprecated")
     kept = {(row.provider, row.model): row for row in PricedModel.objects.filter(provider__in=providers).order_by("id")}
     create, update, said = [], [], []
     for position, rule in enumerate(prices.rules):
         row = kept.pop((rule.provider, rule.model), None)
-        values = dict(zip(fields, (position, dict(rule.match), rule.name, rule.context_window), strict=True))
+        said_now = (position, dict(rule.match), rule.name, rule.context_window, rule.deprecated)
+        values = dict(zip(fields, said_now, strict=True))
         if row is None:
             create.append(PricedModel(provider=rule.provider, model=rule.model, **values))
             said.append(f"+ rule {rule.provider} {rule.model}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
+from tracking.money import EXACT
 from tracking.usage import Usage, operation_of, read_usage
 
 
@@ -23,38 +25,31 @@ _FACT_NAMES = {
     "characters": ("characters", "input_characters", "chars"),
     "images": ("images", "image"),
     "video": ("video", "video_seconds"),
-    "audio_seconds": ("audio_seconds", "audio_duration_seconds", "duration_seconds", "duration"),
+    "audio_seconds": ("audio_seconds", "audio_duration_seconds", "audio_duration", "duration_seconds", "duration"),
     "session_seconds": ("session_seconds", "live_seconds"),
-    "file_searches": ("file_searches", "file_search_calls", "file_search_requests", "file_search"),
-    "containers": (
-        "containers",
-        "container_sessions",
-        "code_interpreter_containers",
-        "code_interpreter_sessions",
-        "container_ids",
-        "container",
-        "code_interpreter",
-    ),
-    "web_searches": ("web_searches", "web_search_requests", "web_search_calls"),
-    "web_fetches": ("web_fetches", "web_fetch_requests"),
     "image_model": ("image_model",),
     "svg_usage": ("svg_usage",),
 }
 
-#: Facts that are a number, and may be given as the list of what is counted.
-_COUNTS = frozenset({"file_searches", "containers", "web_searches", "web_fetches"})
+#: Facts that count things, by any name that has one of these words in it: a number, or the list of what is counted.
+_COUNTS = {
+    "file_searches": ("file_search",),
+    "containers": ("container", "code_interpreter"),
+    "web_searches": ("web_search",),
+    "web_fetches": ("web_fetch",),
+}
 
 
 def read_sample(sample: Any) -> tuple[Usage, datetime]:
     """The usage in a sample, and the time of its call. Raises `SampleError` for what is not a sample."""
     if not isinstance(sample, Mapping):
         raise SampleError("a sample is a JSON object")
-    provider = _text(sample, "provider").lower()
     endpoint = _text(sample, "endpoint", "path", "url")
     model = _text(sample, "model", "model_served", "response_model")
-    operation = _text(sample, "operation") or operation_of(endpoint)
+    provider = _text(sample, "provider").lower()
     if not provider:
-        raise SampleError("`provider` is missing")
+        provider = "anthropic" if "claude" in model.lower() or "/messages" in endpoint else "openai"
+    operation = _text(sample, "operation") or operation_of(endpoint)
     if not model and operation not in ("token_count", "moderation"):
         raise SampleError("`model` is missing")
     facts = _facts(sample)
@@ -91,8 +86,16 @@ def _facts(sample: Mapping[str, Any]) -> dict[str, Any]:
         for name in names:
             value = next((source[name] for source in sources if source.get(name) is not None), None)
             if value is not None:
-                facts[fact] = _count(value) if fact in _COUNTS else value
+                facts[fact] = value
                 break
+    for source in sources:
+        for name, value in source.items():
+            for fact, words in _COUNTS.items():
+                if value is not None and any(word in str(name) for word in words):
+                    facts.setdefault(fact, _count(value))
+    for fact, name in (("audio_seconds", "audio_minutes"), ("session_seconds", "session_minutes")):
+        if fact not in facts and isinstance(sample.get(name), int | float) and not isinstance(sample[name], bool):
+            facts[fact] = EXACT.multiply(Decimal(str(sample[name])), 60)
     if "images" in facts and not isinstance(facts["images"], Mapping):
         facts["images"] = {"n": facts["images"], "size": sample.get("size"), "quality": sample.get("quality")}
     elif "images" not in facts and sample.get("n") is not None and "/images" in str(sample.get("endpoint")):
@@ -113,15 +116,22 @@ def _count(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return len({str(item) for item in value})
     if isinstance(value, Mapping):
-        return next((n for n in value.values() if isinstance(n, int) and not isinstance(n, bool)), 0)
+        inner = (_count(n) for n in value.values() if isinstance(n, int | list) and not isinstance(n, bool))
+        return next(inner, 0)
     return int(value) if isinstance(value, bool) else value
 
 
 def _count_output(output: Any, facts: dict[str, Any]) -> None:
-    """File searches and containers from the output items of a response."""
+    """Searches and containers from the output items of a response."""
     items = [item for item in output if isinstance(item, Mapping)] if isinstance(output, list) else []
     searches = sum(item.get("type") == "file_search_call" for item in items)
     containers = {item.get("container_id") for item in items if item.get("type") == "code_interpreter_call"}
+    web = sum(
+        item.get("type") == "web_search_call" and (item.get("action") or {}).get("type", "search") == "search"
+        for item in items
+    )
+    if web:
+        facts.setdefault("web_searches", web)
     if searches:
         facts.setdefault("file_searches", searches)
     if containers:

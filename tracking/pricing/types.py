@@ -41,6 +41,7 @@ class ModelRule:
     match: Mapping[str, Any]
     name: str = ""
     context_window: int | None = None
+    deprecated: bool = False  # by the provider; it may still answer
 
 
 class Line(NamedTuple):

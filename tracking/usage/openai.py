@@ -241,24 +241,18 @@ def _hosted_tools(
     provider: str, fields: Fields, facts: Mapping[str, Any], found: Findings, meters: Meters
 ) -> list[Usage]:
     """Searches and containers as meters; images made inside a response, and drawings, as parts with their own model."""
-    parts = []
-    tools = Fields(facts.get("tool_usage") or fields.data.get("tool_usage"), found, "tool_usage")
-    web = tools.child("web_search")
-    searches = web.count("num_requests")
-    web.finish()
-    for meter, key in (("file_searches", "file_search"), ("containers", "code_interpreter")):
-        tool = tools.child(key)
-        count = tool.count(tool.first("num_requests", "num_calls", "num_sessions", "num_containers"))
-        tool.finish()
-        if count or facts.get(meter) is not None:
-            meters[meter] = count if facts.get(meter) is None else whole(facts[meter], meter, found)
-    if facts.get("web_searches") is not None and not web.data:
-        searches = whole(facts["web_searches"], "web_searches", found)
-    if searches:
-        meters["web_searches"] = searches
-    for meter in ("file_searches", "containers"):
-        if not meters.get(meter, 1):
-            del meters[meter]
+    parts: list[Usage] = []
+    reported = facts.get("tool_usage") or fields.data.get("tool_usage")
+    if not reported and not facts and "svg_usage" not in fields.data:
+        return parts
+    tools = Fields(reported, found, "tool_usage")
+    for meter, names in _TOOLS.items():
+        count = _uses(tools, names)
+        # What the provider counts as billable is better than what was counted in its answer.
+        if count is None and facts.get(meter) is not None:
+            count = whole(facts[meter], meter, found)
+        if count:
+            meters[meter] = count
     image = tools.child("image_gen").data
     if any(isinstance(n, int | float) and n for n in image.values()):
         parts.append(_part(provider, str(facts.get("image_model") or "image_generation tool"), image, found))
@@ -267,6 +261,28 @@ def _hosted_tools(
     if isinstance(drawings, Mapping):
         parts.append(_part(provider, str(drawings.get("model") or ""), drawings, found))
     return parts
+
+
+#: How the tools that are billed by their use are named in a report.
+_TOOLS = {
+    "web_searches": ("web_search", "web_searches"),
+    "file_searches": ("file_search", "file_searches", "file_search_calls"),
+    "containers": ("code_interpreter", "containers", "container"),
+}
+_USES = ("num_requests", "num_calls", "num_sessions", "num_containers", "requests", "calls", "sessions", "containers")
+
+
+def _uses(tools: Fields, names: tuple[str, ...]) -> int | None:
+    """How often a tool was used; None where the report does not name it."""
+    key = tools.first(*names)
+    if not tools.has(key):
+        return None
+    if not isinstance(tools.data[key], Mapping):
+        return tools.count(key)
+    tool = tools.child(key)
+    count = tool.count(tool.first(*_USES))
+    tool.finish()
+    return count
 
 
 def _part(provider: str, model: str, data: Mapping[str, Any], found: Findings) -> Usage:

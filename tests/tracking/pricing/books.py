@@ -23,16 +23,7 @@ def price_list() -> PriceList:
 @functools.cache
 def catalogue_book() -> RateBook:
     """What an import of the catalogue puts into the price book."""
-    ids = count(1)
-    rows = [
-        RateRow(
-            next(ids), key.provider, key.model, key.meter, span.amount, span.per, key.tier, key.region, key.variant,
-            key.above_context_tokens, span.start, span.end, span.source,
-        )
-        for key, spans in price_list().spans.items()
-        for span in spans
-    ]  # fmt: skip
-    return RateBook.of(rows, price_list().rules)
+    return price_list().book()
 
 
 _ids = count(1)

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from budgets.book import Limit, Snapshot
-from budgets.models import Crossing
+from budgets.models import BudgetWindow, Crossing
 from budgets.store import WindowRow
 from tracking.money import from_nanousd
 
@@ -53,6 +53,32 @@ def write_refused(window: WindowRow, *, limit: Limit, asked: int, at: datetime) 
     row = _row(window, limit, Crossing.Kind.REFUSED, Decimal(1), at)
     row.asked = from_nanousd(asked)
     _write([row])
+
+
+def write_lifted(window: BudgetWindow, *, limit: Decimal, at: datetime) -> bool:
+    """Write that a window has ended in which calls were refused: who was paused is told. False where none were.
+
+    `limit` in USD, with temporary increases. A limit of 0 refuses in the next window too: there is no news.
+    """
+    refused = window.crossings.filter(kind=Crossing.Kind.REFUSED).exists()
+    if not window.hard or not window.limit_amount or not (refused or window.spent >= limit):
+        return False
+    Crossing.objects.bulk_create(
+        [
+            Crossing(
+                window=window,
+                kind=Crossing.Kind.LIFTED,
+                threshold=Decimal(1),
+                limit_amount=limit,
+                spent=window.spent,
+                held=window.held,
+                alert=window.limit.alerts_enabled,
+                crossed_at=at,
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    return True
 
 
 def _row(window: WindowRow, limit: Limit, kind: str, share: Decimal, at: datetime) -> Crossing:

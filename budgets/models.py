@@ -259,7 +259,7 @@ class HoldLeg(models.Model):
 
 
 class Crossing(models.Model):
-    """A threshold passed in a window, or the first call refused in it: written once, claimed once by alerts.
+    """A threshold passed in a window, the first call refused in it, or its end: written once, claimed once by alerts.
 
     A limit that is raised or lowered is a new line to cross, so its amount is part of what makes a crossing unique.
     """
@@ -267,6 +267,7 @@ class Crossing(models.Model):
     class Kind(models.TextChoices):
         SPENT = "spent"
         REFUSED = "refused"
+        LIFTED = "lifted"  # the window in which calls were refused is over
 
     window = models.ForeignKey(BudgetWindow, on_delete=models.PROTECT, related_name="crossings")
     kind = models.CharField(max_length=10, choices=Kind)

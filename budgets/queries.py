@@ -12,6 +12,7 @@ from budgets import book
 from budgets.book import Limit, Match, Snapshot
 from budgets.calendar import WindowSpan, window_at
 from budgets.calls import Call
+from budgets.forecast import Forecast
 from budgets.models import BudgetWindow, Scope
 from budgets.opening import spent_in
 from budgets.windows import extras
@@ -40,6 +41,7 @@ class Standing:
     thresholds: tuple[Decimal, ...]
     window_start: datetime
     resets_at: datetime | None  # None: never
+    forecast: Forecast | None = None  # filled in by `budgets.outlook.with_forecasts`
 
     @property
     def remaining(self) -> Decimal:

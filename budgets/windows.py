@@ -10,7 +10,7 @@ from django.db.models import Count, F, Q, QuerySet, Sum
 from budgets import book, store
 from budgets.book import Match
 from budgets.connections import run_apart, shares_transaction
-from budgets.crossings import write_crossings
+from budgets.crossings import write_crossings, write_lifted
 from budgets.models import BudgetIncrease, BudgetLimit, BudgetWindow, Hold
 from budgets.opening import spent_in
 from tracking.money import from_nanousd, to_nanousd
@@ -136,6 +136,7 @@ class Report:
     overruns: int
     unknown: int  # calls whose cost is an estimate, because the truth never arrived
     paused: bool  # the limit was reached and hard: calls were being refused
+    lifted: bool  # calls were refused in it, and it is over: a crossing tells who was paused
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -171,6 +172,7 @@ def _close(window_id: int, at: datetime) -> Report | None:
         spent=window.spent,
         held=window.held,
         paused=window.hard and window.spent >= limit,
+        lifted=not superseded and write_lifted(window, limit=limit, at=at),
         **sums,
     )
     BudgetWindow.objects.filter(pk=window.pk).update(closed_at=at, report=report.as_json())

@@ -49,6 +49,20 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute=20),
         "options": {"expires": 3000},
     },
+    "sweep-expired-holds": {
+        "task": "budgets.tasks.sweep_expired_holds",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
+    # Windows end at their limit's own midnight, and time zones differ by quarters of an hour: so all look that often.
+    **{
+        f"reset-{period}-budgets": {
+            "task": f"budgets.tasks.reset_{period}_budgets",
+            "schedule": crontab(minute="1,16,31,46"),
+            "options": {"expires": 840},
+        }
+        for period in ("hourly", "daily", "weekly", "monthly", "quarterly", "yearly")
+    },
 }
 
 

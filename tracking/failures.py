@@ -61,5 +61,15 @@ class Failures:
             self._kinds.clear()
 
 
+def _place(error: BaseException | None) -> str:
+    """Where an error was raised: file and line."""
+    traceback = error.__traceback__ if error is not None else None
+    if traceback is None:
+        return "-"
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
+
+
 #: the failures of this process; `manage.py doctor` shows them
 failures = Failures()

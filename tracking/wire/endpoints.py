@@ -114,7 +114,7 @@ _CLOUD_MODEL = re.compile(
 )
 _COUNT_TOKENS = re.compile(r"count-tokens(?:@\d+)?:rawPredict$")
 _VERSION = re.compile(r"v\d+(?:beta\d*|alpha\d*)?|openai|anthropic|api")
-_ID = re.compile(r"(?=.*\d).{8,}|.{33,}|[^a-z_]+")
+_ID = re.compile(r".*\d.*|.{33,}|[^a-z_]+")
 
 
 @lru_cache(maxsize=2048)

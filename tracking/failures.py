@@ -42,11 +42,9 @@ class Failures:
                 if due:
                     failure.logged_at_s = now
             if due:
-                # The cause's class only: its text may quote a prompt or a key. The place helps to find it.
-                logger.warning(
-                    "metering failed (%s, %s, %d so far); the call was not touched", kind, cause, failure.count
-                )
-                logger.debug("cause", exc_info=error)
+                # The cause's class and place only: its text may quote a prompt or a key.
+                words = "Metering failed (%s: %s at %s; %d so far in this process). The call itself was not touched."
+                logger.warning(words, kind, cause or "-", _place(error), failure.count)
         except Exception:  # noqa: S110 - there is nobody left to tell
             pass
 

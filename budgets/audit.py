@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import connections, transaction
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q
 
 from budgets import book, store
 from budgets.calendar import WindowSpan
@@ -21,7 +21,7 @@ from budgets.connections import ALIAS
 from budgets.models import BudgetWindow, Hold, HoldLeg, Scope
 from budgets.opening import spent_in
 from tracking.models import ApiUsageLog
-from tracking.money import from_nanousd
+from tracking.money import from_nanousd, to_nanousd
 
 _CHUNK = 500
 
@@ -114,15 +114,14 @@ def _holds_against_ledger(audit: Audit, odd: dict[uuid.UUID, int], fix: bool) ->
         costs: dict[uuid.UUID, Decimal] = defaultdict(Decimal)
         rows = ApiUsageLog.objects.filter(Q(pk__in=ids) | Q(corrects__in=ids)).order_by()
         seen = set()
-        for row in rows.values("id", "corrects").annotate(total=Sum("cost")):
-            key = row["corrects"] or row["id"]
-            seen.add(key)
-            costs[key] += row["total"] or Decimal(0)
+        for call_id, corrects, cost in rows.values_list("id", "corrects", "cost"):
+            seen.add(corrects or call_id)
+            costs[corrects or call_id] += cost or Decimal(0)
         for hold in chunk:
             audit.unknown += not hold.cost_known
             if hold.cost == costs[hold.pk]:
                 continue
-            odd[hold.pk] = int((hold.cost - costs[hold.pk]) * 1_000_000_000)
+            odd[hold.pk] = to_nanousd(hold.cost - costs[hold.pk])
             if hold.pk not in seen:
                 audit.waiting += 1
             elif hold.cost_known:

@@ -12,6 +12,7 @@
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from django.db import InterfaceError, OperationalError, ProgrammingError, connec
 
 from budgets.errors import BudgetUnavailable
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 ALIAS = "default"
 #: How long PostgreSQL may wait for a row that another transaction holds.
@@ -130,7 +132,7 @@ def _savepoint(work: Callable[[], T]) -> T:
         with transaction.atomic(using=ALIAS):
             return work()
     except _UNAVAILABLE as error:
-        raise BudgetUnavailable("The budget cannot be checked: the database did not answer.") from error
+        raise _unavailable(error) from error
 
 
 def _transaction(work: Callable[[], T]) -> T:
@@ -144,8 +146,14 @@ def _transaction(work: Callable[[], T]) -> T:
                 return work()
         except _UNAVAILABLE as error:
             if not remaining or not _worth_another_try(connection, error):
-                raise BudgetUnavailable("The budget cannot be checked: the database did not answer.") from error
+                raise _unavailable(error) from error
     raise AssertionError("unreachable")
+
+
+def _unavailable(error: Exception) -> BudgetUnavailable:
+    """What the caller is told; the log has the cause, which may name hosts."""
+    logger.error("The budget database failed: %s: %s", type(error).__name__, error)
+    return BudgetUnavailable("The budget cannot be checked: the database did not answer.")
 
 
 def _worth_another_try(connection, error: Exception) -> bool:

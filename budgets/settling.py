@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from django.db.models import Q, Sum
+
 from budgets import book, store, windows
 from budgets.book import Match, Snapshot
 from budgets.calls import Call
 from budgets.crossings import write_crossings
 from budgets.errors import BudgetUnavailable
 from budgets.resolving import Resolution, Verb, resolve
+from tracking.models import ApiUsageLog
 from tracking.money import from_nanousd, to_nanousd
 
 logger = logging.getLogger(__name__)
@@ -127,7 +130,9 @@ class _Batch:
             if not extra or item.verb == "void":
                 return Settled(item.hold_id, "none", item.cost or Decimal(0), value is not None, False, False)
             hold = store.HoldRow(item.hold_id, "none", 0, 0, True)
-        result = _first(item.verb, value) if hold.state == "none" else _resolve(hold, item.verb, value)
+            if item.verb == "correction":
+                hold.cost = self._cost_before(item.hold_id)
+        result = _first(item.verb, value, hold.cost) if hold.state == "none" else _resolve(hold, item.verb, value)
         self._count(hold, item, result, extra)
         if hold.state == "none":
             self.made[hold.id] = item.call
@@ -137,6 +142,13 @@ class _Batch:
         hold.state, hold.cost, hold.cost_known = result.state, result.cost, result.cost_known
         overrun = reserved and result.is_overrun(hold.amount)
         return Settled(hold.id, result.state, from_nanousd(result.cost), result.cost_known, overrun, result.changed)
+
+    def _cost_before(self, call_id: uuid.UUID) -> int:
+        """What the ledger said of a call without a hold before this batch, in nano-USD: windows opened with that."""
+        rows = ApiUsageLog.objects.filter(Q(pk=call_id) | Q(corrects=call_id)).order_by()
+        total = rows.aggregate(total=Sum("cost"))["total"] or Decimal(0)
+        here = (i.cost or Decimal(0) for i in self.items if i.hold_id == call_id and i.verb == "correction")
+        return to_nanousd(total - sum(here, Decimal(0)))
 
     def _count(self, hold: store.HoldRow, item: SettleItem, result: Resolution, extra: list[int]) -> None:
         """Add up what the windows of the hold will change by, and those that have come to apply since it was made."""
@@ -179,10 +191,10 @@ class _Batch:
             write_crossings(passed, added, book=snapshot or book.fresh_enough(), at=self.now)
 
 
-def _first(verb: Verb, value: int | None) -> Resolution:
+def _first(verb: Verb, value: int | None, before: int) -> Resolution:
     """A call without a hold: counted at what it cost; where that has no price, at nothing until a correction."""
     state, known = ("expired", False) if verb == "expire" else ("settled", value is not None)
-    return Resolution(state, value or 0, known, changed=True, spent=value or 0)
+    return Resolution(state, before + (value or 0), known, changed=True, spent=value or 0)
 
 
 def _resolve(hold: store.HoldRow, verb: Verb, value: int | None) -> Resolution:

@@ -44,10 +44,15 @@ def own_db(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
         yield
         connections.shut_down()
-        with connection.cursor() as cursor:
-            for table in _TABLES:
-                cursor.execute(f"DELETE FROM {table}")
+        empty_tables()
         connection.close()
+
+
+def empty_tables(prefix: str = "") -> None:
+    with connection.cursor() as cursor:
+        for table in _TABLES:
+            if table.startswith(prefix):
+                cursor.execute(f"DELETE FROM {table}")
 
 
 def _person(email):

@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from django.db import OperationalError, connections, transaction
 
-from tracking import ledger, results
+from tracking import ledger, results, truth
 from tracking.events import CallEvent
 from tracking.rollups import add_to_rollups
 from tracking.rows import COLUMNS, Row, current_pricing, db_time, event_id, row_of, row_values
@@ -139,10 +139,13 @@ def _write(batch: _Batch, rows: dict[str, Row], now: datetime, make_row: Callabl
         # Before any other lock, so that it cannot be part of a circle.
         results.lock()
     new = _claim(batch, rows, now)
-    duplicates, conflicts = _sort_out_known(batch, new)
+    known = {key: rows[key] for key in batch.events if key not in new}
+    late, settled = truth.late_truths(known, now=now) if known else ([], set())
+    duplicates, conflicts = _sort_out_known(batch, known.keys() - settled)
+    duplicates += len(settled)
     fresh = [key for key in batch.events if key in new]
     plain = [key for key in fresh if not batch.events[key].result_key]
-    written = [rows[key] for key in plain]
+    written = [*late, *(rows[key] for key in plain)]
     if len(plain) < len(fresh):
         keyed = [(batch.events[key], rows[key]) for key in fresh if batch.events[key].result_key]
         written += results.resolve(keyed, now=now, make_row=make_row)
@@ -190,12 +193,12 @@ def claim_ids(entries: Sequence[tuple[str, str, str | None]], *, now: datetime) 
     return new
 
 
-def _sort_out_known(batch: _Batch, new: set[str]) -> tuple[int, tuple[str, ...]]:
-    """(number of duplicates, ids in conflict), over the batch itself and what was recorded before."""
+def _sort_out_known(batch: _Batch, keys: set[str]) -> tuple[int, tuple[str, ...]]:
+    """(number of duplicates, ids in conflict), over the batch itself and those of it that were recorded before."""
     from tracking.models import RecordedEvent
 
     duplicates, conflicts = batch.duplicates, list(batch.conflicts)
-    known = [key for key in batch.events if key not in new]
+    known = sorted(keys)
     for first in range(0, len(known), 500):
         for key, content in RecordedEvent.objects.filter(id__in=known[first : first + 500]).values_list(
             "id", "content_hash"

@@ -47,6 +47,7 @@ def read(
     if operation not in ("moderation", "token_count"):
         _beside_usage(model, operation, facts, found, meters, variants)
         parts += _hosted_tools(provider, fields, facts, found, meters)
+        _searching_model(model, endpoint, found, meters)
     if usage is None and not meters and not parts:
         found.wrong("no_usage", "no usage was reported")
     elif not meters and not parts and not found.problem:
@@ -261,6 +262,14 @@ def _hosted_tools(
     if isinstance(drawings, Mapping):
         parts.append(_part(provider, str(drawings.get("model") or ""), drawings, found))
     return parts
+
+
+def _searching_model(model: str, endpoint: str, found: Findings, meters: Meters) -> None:
+    """Models that search before every chat answer are billed for it, and their answers do not say so."""
+    searches = "-search-preview" in model or "-search-api" in model
+    if searches and "output_tokens" in meters and "web_searches" not in meters and "/responses" not in endpoint:
+        meters["web_searches"] = 1
+        found.assume("search_assumed", "one web search a call, which the answer does not report")
 
 
 #: How the tools that are billed by their use are named in a report.

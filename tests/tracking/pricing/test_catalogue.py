@@ -100,7 +100,12 @@ def test_every_model_costs_what_the_catalogue_says_at_every_date_in_every_tier(p
 def test_names_resolve_as_in_the_catalogue():
     """Except where an override knows better."""
     book = catalogue_book()
-    better = ("gpt-4o-realtime-preview-2024-10-01", "gpt-4o-mini-transcribe-20", "gpt-4o-mini-tts-20")
+    better = (
+        "gpt-4o-realtime-preview-2024-10-01",
+        "gpt-4o-mini-transcribe-20",
+        "gpt-4o-mini-tts-20",
+        "gpt-4o-mini-search",
+    )
     for provider in OURS.values():
         names = {model.id for model in provider.models}
         names |= {f"{name}{tail}" for name in names for tail in ("-20250807", "-2026-03-05", "-2031-01-01", "-latest")}

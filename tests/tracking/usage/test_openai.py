@@ -196,6 +196,13 @@ def test_tools_of_a_response_are_counted_beside_its_tokens():
     assert read(base, web_searches=5).meters["web_searches"] == 5
 
 
+def test_a_model_that_always_searches_is_billed_for_a_search_and_says_that_it_is_an_assumption():
+    found = read(PLAIN, model="gpt-4o-search-preview")
+    assert found.meters["web_searches"] == 1
+    assert "search_assumed" in found.flags
+    assert "web_searches" not in read(PLAIN, model="gpt-4o").meters
+
+
 def test_an_image_made_inside_a_response_is_a_part_with_its_own_model():
     tools = {"image_gen": {"input_tokens": 5, "output_tokens": 9, "total_tokens": 14, "cached_tokens": 2}}
     found = read({"input_tokens": 1, "output_tokens": 1}, tool_usage=tools, image_model="gpt-image-1.5")

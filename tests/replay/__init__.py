@@ -1,0 +1,1 @@
+"""Recorded traffic of the real providers, sent once more through the metered clients."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from tracking.models import PricedModel, Rate
 from tracking.pricing import book
 from tracking.pricing.catalogue import PriceList, RateKey, Span
 
+_IMPORT_LOCK = 0x636F737477617463  # "costwatc": a number of our own among the locks of the database
 _KEY_FIELDS = ("provider", "model", "meter", "tier", "region", "variant", "above_context_tokens")
 
 
@@ -53,6 +54,7 @@ def import_price_list(prices: PriceList, *, dry_run: bool = False) -> Imported:
     """
     providers = sorted({rule.provider for rule in prices.rules} | {key.provider for key in prices.spans})
     with transaction.atomic():
+        _wait_for_other_imports()
         done = Imported(rules=_sync_rules(prices, providers, dry_run))
         existing = _existing(providers)
         for key in sorted(existing.keys() | prices.spans.keys()):
@@ -64,6 +66,13 @@ def import_price_list(prices: PriceList, *, dry_run: bool = False) -> Imported:
     if not dry_run and (done.changes or done.rules):
         book.forget()
     return done
+
+
+def _wait_for_other_imports() -> None:
+    """Two imports at once would both add what is missing. SQLite lets one write at a time anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_IMPORT_LOCK])
 
 
 def _existing(providers: Iterable[str]) -> dict[RateKey, list[Span]]:

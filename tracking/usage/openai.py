@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -46,7 +47,7 @@ def read(
         fields.finish()
     if operation not in ("moderation", "token_count"):
         _beside_usage(model, operation, facts, found, meters, variants)
-        parts += _hosted_tools(provider, fields, facts, found, meters)
+        parts += _hosted_tools(provider, fields, facts, found, meters, batch=batch or "/batches" in endpoint)
         _searching_model(model, endpoint, found, meters)
     if usage is None and not meters and not parts:
         found.wrong("no_usage", "no usage was reported")
@@ -239,7 +240,7 @@ def _speech_tokens(characters: int, found: Findings, meters: Meters) -> None:
 
 
 def _hosted_tools(
-    provider: str, fields: Fields, facts: Mapping[str, Any], found: Findings, meters: Meters
+    provider: str, fields: Fields, facts: Mapping[str, Any], found: Findings, meters: Meters, *, batch: bool
 ) -> list[Usage]:
     """Searches and containers as meters; images made inside a response, and drawings, as parts with their own model."""
     parts: list[Usage] = []
@@ -261,7 +262,7 @@ def _hosted_tools(
     drawings = facts.get("svg_usage") or fields.data.get("svg_usage")
     if isinstance(drawings, Mapping):
         parts.append(_part(provider, str(drawings.get("model") or ""), drawings, found))
-    return parts
+    return [replace(part, tier="batch") for part in parts] if batch else parts
 
 
 def _searching_model(model: str, endpoint: str, found: Findings, meters: Meters) -> None:

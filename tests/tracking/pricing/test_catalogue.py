@@ -4,6 +4,7 @@ import random
 import tomllib
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from genai_prices import Usage as TheirUsage
@@ -14,6 +15,7 @@ from tracking.money import to_nanousd
 from tracking.pricing import price
 from tracking.pricing.catalogue import OVERRIDES, CatalogueError, wanted
 from tracking.pricing.match import compile_rule, spread_compact_date
+from tracking.pricing.meters import METERS
 from tracking.usage import Usage
 
 OURS = {provider.id: provider for provider in catalogue if provider.id in ("openai", "anthropic")}
@@ -187,3 +189,8 @@ def test_multiples_are_exact():
     twelve = {key: value for key, value in spans.items() if key.meter == "cache_write_12h_tokens"}
     astra = {key.above_context_tokens: s[0].amount for key, s in twelve.items() if key.model == "gpt-6-astra" and key.tier == "standard" and not key.region}  # fmt: skip  # noqa: E501
     assert astra == {0: Decimal(25), 272_000: Decimal(50)}
+
+
+def test_every_meter_stands_in_the_docs():
+    text = (Path(__file__).parents[3] / "docs" / "pricing.md").read_text()
+    assert [meter for meter in METERS if f"`{meter}`" not in text] == []

@@ -22,5 +22,4 @@ ALLOWED_HOSTS = [*ALLOWED_HOSTS, "testserver"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 # To the root logger, where pytest listens.
-LOGGING = {**LOGGING, "loggers": {name: {"level": "DEBUG", "propagate": True} for name in LOGGING["loggers"]}}
-LOGGING["loggers"]["django"]["level"] = "INFO"
+LOGGING = {**LOGGING, "loggers": {name: {"level": "INFO", "propagate": True} for name in LOGGING["loggers"]}}

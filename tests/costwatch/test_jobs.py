@@ -53,7 +53,7 @@ def no_recorder(monkeypatch):
     monkeypatch.setattr(spool, "_start_recorder", lambda _spool: None)
 
 
-def test_a_spool_left_behind_is_recorded_once_however_often_and_by_how_many(committed_db, no_recorder):
+def test_a_spool_left_behind_is_recorded_once_however_often_and_by_how_many(transactional_db, no_recorder):
     for _ in range(20):
         spool.emit(an_event())
     spool.close()
@@ -75,13 +75,13 @@ def test_a_spool_left_behind_is_recorded_once_however_often_and_by_how_many(comm
     assert ApiUsageLog.objects.count() == 20
 
 
-def test_every_job_can_run_twice_and_on_an_empty_installation(committed_db):
+def test_every_job_can_run_twice_and_on_an_empty_installation(transactional_db):
     for task in (tasks.drain_spools, tasks.make_partitions, tasks.reprice_unpriced):
         task()
         task()
 
 
-def test_a_job_travels_over_the_folders_to_a_worker(committed_db, no_recorder, monkeypatch, tmp_path):
+def test_a_job_travels_over_the_folders_to_a_worker(transactional_db, no_recorder, monkeypatch, tmp_path):
     """The embedded broker, with a real worker: no Redis anywhere."""
     folders = {name: tmp_path / name for name in ("queue", "control")}
     for folder in folders.values():

@@ -79,7 +79,7 @@ class CallEvent:
         """Read a line back. Raises `ValueError` for what is not an event; ignores fields it does not know."""
         try:
             raw = json.loads(data)
-            return cls(**{k: v for k, v in raw.items() if k in _FIELD_SET})
+            return cls(**raw if raw.keys() <= _FIELD_SET else {k: v for k, v in raw.items() if k in _FIELD_SET})
         except (TypeError, AttributeError) as error:
             raise ValueError(f"not an event: {error}") from error
 

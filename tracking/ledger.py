@@ -148,12 +148,16 @@ def default_partition_rows(*, at_most: int = 1000) -> int:
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def _copy_value(value: str | int | None) -> str:
-    if value is None:
-        return "\\N"
-    if value.__class__ is str:
-        return value if value.isalnum() else value.translate(_COPY_ESCAPES)
-    return str(value)
+def _copy_line(row: tuple) -> str:
+    """A row in COPY's text format."""
+    values = ["\\N" if value is None else value for value in row]
+    line = "%s\t" * (len(values) - 1) % tuple(values[:-1]) + f"{values[-1]}\n"
+    # Nearly no row holds a character that must be escaped: look at the whole line before looking at each value.
+    separators = line.count("\t") + line.count("\n") + line.count("\r")
+    if separators == len(values) and line.count("\\") == row.count(None):
+        return line
+    escaped = ["\\N" if value is None else str(value).translate(_COPY_ESCAPES) for value in row]
+    return "\t".join(escaped) + "\n"
 
 
 def insert_rows(columns: Sequence[str], rows: Sequence[tuple]) -> None:
@@ -166,7 +170,7 @@ def insert_rows(columns: Sequence[str], rows: Sequence[tuple]) -> None:
     connection = connections[ledger_alias()]
     names = ", ".join(f'"{name}"' for name in columns)
     if connection.vendor == "postgresql":
-        text = "".join(["\t".join(map(_copy_value, row)) + "\n" for row in rows])
+        text = "".join(map(_copy_line, rows))
         with connection.cursor() as cursor, cursor.copy(f'COPY "{TABLE}" ({names}) FROM STDIN') as copy:
             copy.write(text)
         return

@@ -12,11 +12,12 @@ from django.db import transaction
 from django.db.models import Q
 
 from tracking import results
+from tracking.corrections import price_row
 from tracking.events import CallEvent
 from tracking.models import ApiUsageLog, RecordedEvent
 from tracking.money import from_nanousd
 from tracking.recording import claim_ids, write_rows
-from tracking.rows import Pricing, Row, current_pricing, derived_id, from_db_time, microseconds, price_row, row_of
+from tracking.rows import Pricing, Row, current_pricing, derived_id, from_db_time, microseconds, row_of
 
 BATCH_SIZE = 200
 

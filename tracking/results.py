@@ -19,10 +19,11 @@ from datetime import datetime
 from django.db import connections
 from django.db.models import Q, Sum
 
+from tracking.corrections import result_row, reversed_row
 from tracking.events import CallEvent
 from tracking.models import ApiUsageLog, RecordedEvent, ResultKey
 from tracking.money import to_nanousd
-from tracking.rows import COLUMNS, SUMS, Row, db_time, from_db_time, microseconds, result_row, reversed_row
+from tracking.rows import COLUMNS, SUMS, Row, db_time, from_db_time, microseconds
 
 State = ResultKey.State
 _LOCK = 0x0C057_0002

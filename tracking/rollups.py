@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import add
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -93,7 +94,7 @@ def hour_and_day(occurred_at: str) -> tuple[str, str]:
 
 def add_to_rollups(rows: Iterable[Row]) -> None:
     """Add the rows to every rollup, within the caller's transaction."""
-    sums: list[dict[tuple, list[int]]] = [{} for _ in SPECS]
+    sums: list[dict[tuple, tuple[int, ...]]] = [{} for _ in SPECS]
     spans: dict[tuple, list[str]] = {}  # of analyses: first and last call
     plan = [(spec.key_of, into) for spec, into in zip(SPECS, sums, strict=True)]
     for row in rows:
@@ -114,7 +115,7 @@ def add_to_rollups(rows: Iterable[Row]) -> None:
             if key is None:
                 continue
             before = into.get(key)
-            into[key] = added if before is None else tuple([a + b for a, b in zip(before, added, strict=True)])
+            into[key] = added if before is None else tuple(map(add, before, added))
         if row.analysis_id:
             span = spans.setdefault((row.analysis_id, row.feature, row.model), [row.occurred_at, row.occurred_at])
             span[0], span[1] = min(span[0], row.occurred_at), max(span[1], row.occurred_at)

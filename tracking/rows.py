@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from tracking.cleaning import Cutter, bounded_int, bounded_json, clean_text, encode, milliseconds
 from tracking.events import SERVICE_BY_OPERATION, CallEvent
 from tracking.money import from_nanousd, to_nanousd
 from tracking.usage.types import Totals, Usage, totals, walk
@@ -28,7 +28,6 @@ LATEST_AHEAD = timedelta(days=2)
 #: One call cannot use or cost more than this: such a report is flagged, and unpriced rather than believed.
 MAX_QUANTITY = 10**12
 MAX_COST_NANOUSD = 1_000_000 * 10**9
-MAX_RAW_JSON_CHARS = 64_000
 MAX_TAGS, MAX_TAG_CHARS = 50, 500
 MAX_FLAGS = 30
 
@@ -153,8 +152,8 @@ def current_pricing() -> Pricing:
 
 def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pricing) -> Row:
     """The row of an event recorded at `now`. What had to be changed is flagged; what has no price is unpriced."""
-    flags = [_text(flag, 80) for flag in event.flags[:MAX_FLAGS]] if event.flags else []
-    cut = _Cutter(flags)
+    flags = [clean_text(flag, 80) for flag in event.flags[:MAX_FLAGS]] if event.flags else []
+    cut = Cutter(flags)
     at = _event_time(event.at_us, now, flags)
     served, asked = cut(event.model_served, 200, "model_served"), cut(event.model_asked, 200, "model_asked")
     operation = event.operation if event.operation in SERVICE_BY_OPERATION else "other"
@@ -163,7 +162,7 @@ def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pri
     row = Row(
         id=event_id(event.id),
         occurred_at=str(at.replace(tzinfo=None)),
-        recorded_at=_now_text(now),
+        recorded_at=now_text(now),
         corrects=None,
         provider=cut(event.provider, 40, "provider"),
         model=served or asked,
@@ -179,14 +178,14 @@ def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pri
         tags=_tags(event, user_id, flags),
         request_id=cut(event.request_id, 200, "request_id"),
         response_id=cut(event.response_id, 200, "response_id"),
-        attempt=_bounded(event.attempt, 1, 32767) or 1,
+        attempt=bounded_int(event.attempt, 1, 32767) or 1,
         status=cut(event.status, 20, "status"),
-        http_status=_bounded(event.http_status, 0, 32767),
+        http_status=bounded_int(event.http_status, 0, 32767),
         error=cut(event.error, 200, "error"),
         quality=cut(event.quality, 12, "quality"),
         stream=1 if event.stream else 0,
-        latency_ms=_milliseconds(event.latency_us),
-        ttft_ms=_milliseconds(event.ttft_us),
+        latency_ms=milliseconds(event.latency_us),
+        ttft_ms=milliseconds(event.ttft_us),
     )
     if event.usage is not None:
         row.raw_usage = bounded_json(event.usage, "usage", flags)
@@ -230,13 +229,13 @@ def _cost_of(row: Row, event: CallEvent, usage: Usage, at: datetime, flags: list
         return _given_cost(event.cost_usd, flags)
     not_billed = _why_not_billed(row, event)
     if not_billed:
-        return 0, "free", _receipt("free", "0", not_billed)
+        return 0, "free", plain_receipt("free", "0", not_billed)
     if row.status == "pending":
         return _unpriced("the result is not known yet")
     if event.usage is None and not usage.meters and not usage.parts:
         return _unpriced("no usage was reported")
     receipt = pricing.price(usage, at, pricing.rates)
-    return receipt.total_nanousd, receipt.status, json.dumps(pricing.receipt_json(receipt), separators=(",", ":"))
+    return receipt.total_nanousd, receipt.status, encode(pricing.receipt_json(receipt))
 
 
 def _why_not_billed(row: Row, event: CallEvent) -> str:
@@ -255,25 +254,25 @@ def _given_cost(cost_usd: str, flags: list[str]):
         nanousd = to_nanousd(cost)
         if nanousd >= 0:
             total = format(from_nanousd(nanousd), "f")
-            return nanousd, "priced", _receipt("priced", total, "given by the caller", given=True)
+            return nanousd, "priced", plain_receipt("priced", total, "given by the caller", given=True)
     except (InvalidOperation, ValueError, OverflowError):
         pass
     flags.append("bad_cost")
     return _unpriced("the cost given is not an amount of money")
 
 
-def _receipt(status: str, total_usd: str | None, reason: str, **more: Any) -> str:
+def plain_receipt(status: str, total_usd: str | None, reason: str, **more: Any) -> str:
     """A receipt without lines, in the form of `tracking.pricing.receipt_json`."""
     receipt = {"status": status, "total_usd": total_usd, "reason": reason, "lines": [], **more}
-    return json.dumps(receipt, separators=(",", ":"))
+    return encode(receipt)
 
 
 def _unpriced(reason: str) -> tuple[None, str, str]:
-    return None, "unpriced", _receipt("unpriced", None, reason)
+    return None, "unpriced", plain_receipt("unpriced", None, reason)
 
 
 def _fill_quantities(row: Row, usage: Usage, flags: list[str]) -> None:
-    row.tier = _text(usage.tier, 40) or "standard"
+    row.tier = clean_text(usage.tier, 40) or "standard"
     for one in walk(usage):
         flags.extend(one.flags)
     sums = totals(usage)
@@ -286,7 +285,7 @@ def _fill_quantities(row: Row, usage: Usage, flags: list[str]) -> None:
             setattr(row, name, quantity)
     row.images = min(row.images, 2**31 - 1)
     if sums.meters:
-        row.meters = json.dumps(sums.meters, separators=(",", ":"), default=str)
+        row.meters = encode(sums.meters)
 
 
 def _event_time(at_us: Any, now: datetime, flags: list[str]) -> datetime:
@@ -301,7 +300,8 @@ def _event_time(at_us: Any, now: datetime, flags: list[str]) -> datetime:
 
 
 @lru_cache(maxsize=16)
-def _now_text(now: datetime) -> str:
+def now_text(now: datetime) -> str:
+    """`db_time`, remembered: a whole batch is recorded at one moment."""
     return db_time(now)
 
 
@@ -317,46 +317,6 @@ def event_id(text: Any) -> str:
     return uuid.uuid5(CORRECTIONS, f"id:{text}").hex
 
 
-def _text(value: Any, length: int) -> str:
-    """Text that every database takes: no NUL, no half of a surrogate pair, no longer than its column."""
-    if value.__class__ is not str:
-        value = "" if value is None else str(value)
-    if not value.isascii():
-        value = value.encode("utf-8", "replace").decode()
-    if "\0" in value:
-        value = value.replace("\0", "")
-    return value[:length]
-
-
-class _Cutter:
-    """Cleans the texts of one event, and flags those that it had to change."""
-
-    __slots__ = ("flags",)
-
-    def __init__(self, flags: list[str]) -> None:
-        self.flags = flags
-
-    def __call__(self, value: Any, length: int, name: str) -> str:
-        if value.__class__ is str and len(value) <= length and value.isascii() and "\0" not in value:
-            return value
-        text = _text(value, length)
-        if text != value:
-            self.flags.append(f"changed:{name}")
-        return text
-
-
-def _bounded(value: Any, least: int, most: int) -> int | None:
-    if value.__class__ is int and least <= value <= most:
-        return value
-    return None
-
-
-def _milliseconds(us: Any) -> int | None:
-    if us.__class__ is int and us >= 0:
-        return min(us // 1000, 2**31 - 1)
-    return None
-
-
 def _tags(event: CallEvent, user_id: int | None, flags: list[str]) -> str:
     tags = event.tags
     if event.user is not None and user_id is None:
@@ -367,106 +327,7 @@ def _tags(event: CallEvent, user_id: int | None, flags: list[str]) -> str:
     if not isinstance(tags, dict):
         flags.append("bad_tags")
         return "{}"
-    clean = {_text(name, 100): _text(value, MAX_TAG_CHARS) for name, value in list(tags.items())[:MAX_TAGS]}
+    clean = {clean_text(name, 100): clean_text(value, MAX_TAG_CHARS) for name, value in list(tags.items())[:MAX_TAGS]}
     if clean != tags:
         flags.append("changed:tags")
     return bounded_json(clean, "tags", flags)
-
-
-def bounded_json(value: Any, name: str, flags: list[str]) -> str:
-    """JSON text that PostgreSQL and SQLite take: finite numbers, no NUL, no half surrogates, bounded size."""
-    try:
-        text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=str)
-        if "\\u" in text:
-            text = json.dumps(_clean(value), separators=(",", ":"), allow_nan=False, default=str)
-    except (ValueError, TypeError, RecursionError):
-        flags.append(f"changed:{name}")
-        try:
-            text = json.dumps(_clean(value), separators=(",", ":"), default=str)
-        except (ValueError, TypeError, RecursionError):
-            text = "{}"
-    if len(text) > MAX_RAW_JSON_CHARS:
-        flags.append(f"too_large:{name}")
-        return json.dumps({"omitted_characters": len(text)})
-    return text
-
-
-def _clean(value: Any, depth: int = 0) -> Any:
-    if depth > 20:
-        return "..."
-    if isinstance(value, str):
-        return _text(value, 10_000)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**300:
-        return "too large"
-    if isinstance(value, dict):
-        return {_text(name, 200): _clean(item, depth + 1) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_clean(item, depth + 1) for item in value]
-    return value
-
-
-def reversed_row(row: Row, sums: Mapping[str, int], *, now: datetime, reason: str) -> Row:
-    """A row that takes back what `sums` (the row and its corrections so far) added, its call included."""
-    return replace(
-        _correction_base(row, "reversal", now=now),
-        **{name: -sums[name] for name in SUMS},
-        cost=-sums["cost"],
-        price_status=row.price_status if row.price_status != "unpriced" else "priced",
-        receipt=_receipt("priced", None, reason),
-    )
-
-
-def result_row(creation: Row, result: Row, *, open_unpriced: int, now: datetime) -> Row:
-    """A row that adds the result of `creation`: its usage and cost, where the creation stands, and no further call."""
-    settled = result.price_status != "unpriced"
-    base = _correction_base(creation, "result", now=now)
-    for name in SUMS:
-        setattr(base, name, getattr(result, name))
-    base.calls = 0
-    base.unpriced = -open_unpriced if settled else 0
-    for name in (
-        *("model_served", "request_id", "response_id", "status", "http_status", "error", "quality", "tier", "cost"),
-        *("latency_ms", "ttft_ms", "meters", "raw_usage", "facts", "flags", "price_status", "receipt"),
-    ):
-        setattr(base, name, getattr(result, name))
-    return base
-
-
-def price_row(unpriced: Row, priced: Row, sums: Mapping[str, int], *, now: datetime) -> Row:
-    """A row that adds the price of a call whose net so far is `sums`; `priced` is the same call as it reads today.
-
-    `unpriced` is the row whose usage was priced: the call itself, or its result.
-    """
-    call_id = unpriced.corrects or unpriced.id
-    base = _correction_base(replace(unpriced, id=call_id), "price", now=now)
-    for name in SUMS:
-        setattr(base, name, getattr(priced, name) - sums[name])
-    base.calls, base.unpriced, base.cost = 0, -sums["unpriced"], priced.cost
-    for name in ("tier", "meters", "flags", "price_status", "receipt"):
-        setattr(base, name, getattr(priced, name))
-    return base
-
-
-def _correction_base(row: Row, what: str, *, now: datetime) -> Row:
-    """A correction of `row`: same time and dimensions, an id of its own, and nothing added yet."""
-    return replace(
-        row,
-        id=derived_id(row.id, what),
-        corrects=row.id,
-        recorded_at=_now_text(now),
-        source="correction",
-        status="correction",
-        http_status=None,
-        error="",
-        latency_ms=None,
-        ttft_ms=None,
-        **dict.fromkeys(SUMS, 0),
-        meters="{}",
-        raw_usage=None,
-        facts="{}",
-        flags="[]",
-        cost=0,
-        receipt="{}",
-    )

@@ -12,8 +12,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from tracking import results
+from tracking.corrections import reversed_row
 from tracking.models import ApiUsageLog, RecordedEvent
-from tracking.rows import Row, db_time, derived_id, reversed_row
+from tracking.rows import Row, db_time, derived_id
 
 UNKNOWN = "unknown"
 

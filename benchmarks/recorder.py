@@ -1,0 +1,248 @@
+"""How many events a second become ledger rows, rollups and analyses. One JSON line per way of recording.
+
+python benchmarks/recorder.py                               # on SQLite
+python benchmarks/recorder.py --database-url postgres://... # in a database of its own on that server
+python benchmarks/recorder.py --profile                     # where record() spends its time
+
+Every line has the ratio to bare inserts of the same rows in the same run: what pricing, de-duplication, rollups and
+receipts cost beside the writing itself.
+"""
+
+import argparse
+import cProfile
+import json
+import multiprocessing
+import os
+import pstats
+import random
+import sys
+import tempfile
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+BATCH = 500
+MODELS = (
+    *(("openai", "gpt-4o-2024-08-06"), ("openai", "gpt-4o-mini-2024-07-18"), ("openai", "gpt-4.1-2025-04-14")),
+    *(("anthropic", "claude-sonnet-4-5-20250929"), ("anthropic", "claude-haiku-4-5-20251001")),
+)
+
+
+def make_events(count: int, seed: int) -> list:
+    """Calls of 50 users for 12 features and 200 analyses, over the last three hours."""
+    from tracking.events import CallEvent
+
+    chance = random.Random(seed)
+    now_us = int(time.time() * 1e6)
+    events = []
+    for _ in range(count):
+        provider, model = chance.choice(MODELS)
+        read, written, cached = chance.randrange(50, 9000), chance.randrange(10, 900), chance.randrange(0, 50)
+        if provider == "openai":
+            endpoint = "/v1/chat/completions"
+            usage = {
+                "prompt_tokens": read,
+                "completion_tokens": written,
+                "total_tokens": read + written,
+                "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+                "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+            }
+        else:
+            endpoint = "/v1/messages"
+            usage = {"input_tokens": read, "output_tokens": written, "cache_read_input_tokens": cached}
+        events.append(
+            CallEvent(
+                id=str(uuid.UUID(int=chance.getrandbits(128))),
+                at_us=now_us - chance.randrange(3 * 3600 * 1_000_000),
+                provider=provider,
+                operation="chat",
+                endpoint=endpoint,
+                model_asked=model,
+                model_served=model,
+                user=chance.randrange(1, 51),
+                feature=f"feature-{chance.randrange(12)}",
+                analysis=f"analysis-{chance.randrange(200)}",
+                request_id=f"req_{chance.getrandbits(64):x}",
+                response_id=f"chatcmpl-{chance.getrandbits(64):x}",
+                http_status=200,
+                quality="exact",
+                stream=True,
+                latency_us=chance.randrange(100_000, 9_000_000),
+                ttft_us=chance.randrange(50_000, 900_000),
+                usage=usage,
+            )
+        )
+    return events
+
+
+def batches(items: list) -> list[list]:
+    return [items[first : first + BATCH] for first in range(0, len(items), BATCH)]
+
+
+def time_bare_inserts(events: list) -> float:
+    """Seconds to insert the same rows, with one commit per batch, and nothing else."""
+    from django.db import transaction
+
+    from tracking import ledger
+    from tracking.rows import COLUMNS, current_pricing, row_of, row_values
+
+    pricing, now = current_pricing(), datetime.now(UTC)
+    rows = [row_values(row_of(event, now=now, user_id=1, pricing=pricing)) for event in events]
+    ledger.ensure_months({row[1][:7] for row in rows})
+    began = time.perf_counter()
+    for batch in batches(rows):
+        with transaction.atomic():
+            ledger.insert_rows(COLUMNS, batch)
+    return time.perf_counter() - began
+
+
+def time_record(events: list) -> float:
+    """Seconds in record(), batches of 500."""
+    from tracking.recording import record
+
+    began = time.perf_counter()
+    for batch in batches(events):
+        record(batch, now=datetime.now(UTC))
+    return time.perf_counter() - began
+
+
+def time_end_to_end(events: list, folder: Path) -> tuple[float, float]:
+    """Seconds to emit the events into a spool, and from there to have read and recorded them."""
+    from tracking import segments, spool
+    from tracking.recorder import drain_folder
+
+    writer = spool.Spool(folder, max_bytes=2**30)
+    began = time.perf_counter()
+    for event in events:
+        writer.append(spool._line(event))
+    emitted = time.perf_counter()
+    writer.close(join_s=0)
+    drained = drain_folder(folder, batch_size=BATCH)
+    assert drained.recorded == len(events) and not segments.segments(folder), drained
+    return emitted - began, time.perf_counter() - emitted
+
+
+def write_as_one_of_several(seed: int, count: int, start, out) -> None:
+    """A writer process: waits for the others, records, and tells how many deadlocks were broken off."""
+    set_up()
+    import logging
+
+    retries = []
+    handler = logging.Handler()
+    handler.emit = lambda record: retries.append(record) if "tried again" in record.getMessage() else None
+    logging.getLogger("costwatch.recorder").addHandler(handler)
+    events = make_events(count, seed)
+    time_record(make_events(BATCH, seed + 1000))  # warm
+    start.wait()
+    time_record(events)
+    out.put(len(retries))
+
+
+def time_writers(writers: int, count: int) -> tuple[float, int]:
+    """Seconds for several processes to record `count` events each at once; deadlocks."""
+    context = multiprocessing.get_context("spawn")
+    start, out = context.Barrier(writers + 1), context.Queue()
+    processes = [
+        context.Process(target=write_as_one_of_several, args=(100 + n, count, start, out)) for n in range(writers)
+    ]
+    for process in processes:
+        process.start()
+    start.wait()
+    began = time.perf_counter()
+    retries = sum(out.get() for _ in processes)
+    took = time.perf_counter() - began
+    for process in processes:
+        process.join()
+    return took, retries
+
+
+def set_up() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costwatch.settings")
+    import django
+
+    django.setup()
+
+
+def empty_tables() -> None:
+    from django.core.management.color import no_style
+    from django.db import connection
+
+    tables = [
+        name
+        for name in connection.introspection.django_table_names(only_existing=True, include_views=False)
+        if name.startswith("tracking_") and name not in ("tracking_rate", "tracking_pricedmodel")
+    ]
+    connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), tables))
+
+
+def run(count: int, writers: int, folder: Path, profile: bool) -> None:
+    from django.core.management import call_command
+    from django.db import connection
+
+    from tracking.audit import audit
+
+    call_command("migrate", verbosity=0)
+    time_record(make_events(BATCH, 1))  # warm: caches, partitions, statements
+    if profile:
+        profiler = cProfile.Profile()
+        profiler.runcall(time_record, make_events(count, 2))
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
+        return
+    empty_tables()
+    bare_s = time_bare_inserts(make_events(count, 2))
+    bare = count / bare_s
+    empty_tables()
+
+    def report(name: str, events: int, seconds: float, **more) -> None:
+        rate = events / seconds
+        line = {"benchmark": "recorder", "database": connection.vendor, "way": name, "events": events}
+        line |= {"batch": BATCH, "events_per_s": round(rate), "bare_inserts_per_s": round(bare)}
+        print(json.dumps({**line, "ratio_to_bare": round(rate / bare, 3), **more}))
+
+    report("bare inserts", count, bare_s)
+    report("record()", count, time_record(make_events(count, 3)))
+    emit_s, drain_s = time_end_to_end(make_events(count, 4), folder)
+    report("spool to ledger", count, drain_s, emit_us=round(emit_s / count * 1e6, 1))
+    if writers > 1:
+        each = count // writers
+        took, retries = time_writers(writers, each)
+        report(f"record(), {writers} writers", each * writers, took, deadlocks=retries)
+    assert audit().ok, audit()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--database-url", default="", help="a PostgreSQL server; SQLite in a temporary file without")
+    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument("--writers", type=int, default=4)
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="costwatch-bench-") as folder:
+        os.environ |= {"DATA_DIR": folder, "SPOOL_DIR": f"{folder}/spool"}
+        if not options.database_url:
+            os.environ["DATABASE_URL"] = f"sqlite:///{folder}/bench.sqlite3"
+            set_up()
+            run(options.events, options.writers, Path(folder) / "spool", options.profile)
+            return
+        import psycopg
+
+        server, name = options.database_url.rpartition("/")[0], f"costwatch_bench_{os.getpid()}"
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+            admin.execute(f'CREATE DATABASE "{name}"')
+            try:
+                os.environ["DATABASE_URL"] = f"{server}/{name}"
+                set_up()
+                run(options.events, options.writers, Path(folder) / "spool", options.profile)
+            finally:
+                from django.db import connections
+
+                connections.close_all()
+                admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+if __name__ == "__main__":
+    main()

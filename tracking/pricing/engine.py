@@ -7,8 +7,11 @@ from decimal import Decimal
 
 from tracking.money import MAX_NANOUSD, round_half_even
 from tracking.pricing.rates import ModelRates, Rate, RateBook
-from tracking.pricing.types import Line, Receipt
+from tracking.pricing.types import ANY_MODEL, Line, Receipt
 from tracking.usage.types import Usage
+
+#: Meters that cost the same whichever model it is, known or not.
+_WHATEVER_MODEL = frozenset({"token_counts"})
 
 
 def price(usage: Usage, at: datetime, rates: RateBook) -> Receipt:
@@ -66,6 +69,8 @@ class _Tally:
 def _add(tally: _Tally, usage: Usage, at: datetime, rates: RateBook) -> None:
     """Price one usage by itself, without its parts."""
     book = None if usage.problem else rates.model(usage.provider, usage.model)
+    if book is None and usage.meters and _WHATEVER_MODEL.issuperset(usage.meters):
+        book = rates.model(usage.provider, ANY_MODEL)
     obstacle = usage.problem or _obstacle(usage, book)
     if obstacle:
         tally.unpriced(obstacle)

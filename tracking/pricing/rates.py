@@ -83,7 +83,7 @@ class ModelRates:
         self._fixed: dict[tuple[str, str, str, str], Rate] = {}  # the only rate there is, and valid for ever
         self.priced_as = priced_as
         rows = [row for layer in layers for row in layer]
-        self.tiers = frozenset(row.tier for row in rows if row.model != ANY_MODEL)
+        self.tiers = frozenset(row.tier for row in rows if row.model != ANY_MODEL) or frozenset({"standard"})
         #: regions with prices of their own; a region that is known but has none here does not change the price
         own_regions = frozenset(row.region for row in rows if row.region)
         self.regions = {region: region if region in own_regions else "" for region in regions | own_regions}
@@ -207,7 +207,10 @@ class RateBook:
         return None
 
     def model(self, provider: str, model_name: str) -> ModelRates | None:
-        """The rates for a name, or None when the book knows neither the name nor rates of its own for it."""
+        """The rates for a name, or None when the book knows neither the name nor rates of its own for it.
+
+        `ANY_MODEL` gives those that hold whichever model it is.
+        """
         key = (provider, model_name)
         found = self._models.get(key)
         if found is None and key not in self._models:
@@ -229,7 +232,7 @@ class RateBook:
                 # Another provider's model costs the same here; its tiers and regions do not apply.
                 listed = [row for row in listed if row.tier == "standard" and not row.region]
             layers.append(listed)
-        elif not layers[0]:
+        elif not layers[0] and model_name != ANY_MODEL:
             return None
         layers.append(section.by_model.get(ANY_MODEL, []))
         return ModelRates(layers, priced_as=rule.model if rule else model_name, regions=section.regions)

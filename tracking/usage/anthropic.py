@@ -188,8 +188,9 @@ def _credit(fields: Fields) -> None:
 
 
 def _tier(fields: Fields, facts: Mapping[str, Any], batch: bool, found: Findings) -> str:
-    speed = facts.get("speed") or fields.data.get("speed")
-    tier = facts.get("service_tier") or fields.data.get("service_tier")
+    # The usage says what was served; the facts may be what was asked for.
+    speed = fields.data.get("speed") or facts.get("speed")
+    tier = fields.data.get("service_tier") or facts.get("service_tier")
     for name, value in (("speed", speed), ("service_tier", tier)):
         if value is not None and not isinstance(value, str):
             found.wrong(f"not_a_text:{name}", f"{name} is not a text")

@@ -12,6 +12,9 @@ from tracking.usage.types import Usage
 
 Meters = dict[str, int | Decimal]
 
+#: The API's own choice where no model was asked for.
+_MODERATION_MODEL = "omni-moderation-latest"
+
 #: Operations whose answers have no output tokens.
 _INPUT_ONLY = frozenset({"embeddings"})
 
@@ -37,6 +40,7 @@ def read(
     context = reasoning = 0
     if operation == "moderation":
         meters["requests"] = 1
+        model = model or _MODERATION_MODEL
     elif operation == "token_count":
         meters["token_counts"] = 1
     elif fields.text("type") == "duration" or (fields.has("seconds") and not fields.has("size")):

@@ -67,6 +67,12 @@ def test_tiers_and_speeds(extra, batch, tier):
     assert read(BASE | extra, batch=batch).tier == tier
 
 
+def test_what_was_served_counts_not_what_was_asked():
+    assert read(BASE | {"speed": "standard"}, speed="fast").tier == "standard"
+    assert read(BASE, speed="fast").tier == "fast"
+    assert read(BASE | {"inference_geo": "global"}, inference_geo="us").region == ""
+
+
 def test_where_inference_ran():
     assert read(BASE | {"inference_geo": "us"}).region == "us"
     assert read(BASE, inference_geo="US").region == "us"

@@ -226,6 +226,11 @@ def look_now() -> Snapshot:
     return look
 
 
+def last_known() -> Snapshot | None:
+    """Every limit as this process last saw them, however long ago; None where it never did."""
+    return _snapshot
+
+
 def is_fresh() -> bool:
     """Whether `current` would answer without a query."""
     return _snapshot is not None and time.monotonic() - _checked_at < MAX_AGE_S

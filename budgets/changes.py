@@ -8,7 +8,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.utils import timezone
 
 from budgets import book, store, windows
 from budgets.connections import ALIAS
@@ -29,29 +28,28 @@ def bump_book() -> None:
     LimitBook.objects.update_or_create(pk=1, defaults={"token": uuid.uuid4()})
 
 
-def save_limit(limit: BudgetLimit, save: Callable[[], None], *, by, why: str) -> None:
+def save_limit(limit: BudgetLimit, save: Callable[[], None], *, by, why: str, at: datetime) -> None:
     """Save a limit with everything that follows from it, in one transaction. Called by `BudgetLimit.save`."""
-    now = timezone.now()
     with transaction.atomic(using=ALIAS):
         before = BudgetLimit.objects.select_for_update(of=("self",)).filter(pk=limit.pk).first() if limit.pk else None
         changed = _difference(before, limit)
-        if before is not None and _starts_anew(before, changed, now):
+        if before is not None and _starts_anew(before, changed, at):
             limit.version = before.version + 1
         save()
         if not changed:
             return
         what = "changed" if before is not None else "made"
-        LimitChange.objects.create(limit=limit, what=what, changes=changed, by=by, why=why, at=now)
+        LimitChange.objects.create(limit=limit, what=what, changes=changed, by=by, why=why, at=at)
         bump_book()
         if before is not None and {"amount", "pause_on_exceed"} & changed.keys():
-            _change_windows(before, limit, now)
+            _change_windows(before, limit, at)
 
 
 def end_limit(limit: BudgetLimit, *, at: datetime, by=None, why: str = "") -> None:
     """Let a limit end now. Its windows and history stay; saving it with another end brings it back."""
     if limit.active_until is None or limit.active_until > at:
         limit.active_until = max(at, limit.active_from or at)
-        limit.save(by=by, why=why)
+        limit.save(by=by, why=why, at=at)
 
 
 def ask_increase(

@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from django.conf import settings
@@ -61,6 +61,11 @@ def run_apart(work: Callable[[], T]) -> T:
 async def in_pool(work: Callable[[], T]) -> T:
     """Run `work`, which calls `run_apart` itself, on the pool: waits without blocking the event loop."""
     return await asyncio.wrap_future(_start(work))
+
+
+def submit(work: Callable[[], T]) -> Future[T]:
+    """Run `work`, which calls `run_apart` itself, on the pool; returns at once."""
+    return _start(work)
 
 
 def shares_transaction() -> bool:

@@ -167,7 +167,7 @@ def _set_own(user, period: Period, amount: Decimal | None, config: BudgetConfig,
     limit.thresholds = [str(share) for share in sorted({Decimal(config.alert_threshold), Decimal("1.0")})]
     limit.alerts_enabled, limit.pause_on_exceed = config.alerts_enabled, config.pause_on_exceed
     limit.full_clean()
-    limit.save(by=user)
+    limit.save(by=user, at=at)
 
 
 def _spent(user, rule: WindowRule, at: datetime) -> Decimal:

@@ -4,13 +4,14 @@ Money moves in `budgets.operations` alone; everything else reads.
 """
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from budgets.calendar import WindowRule
 from budgets.validation import (
@@ -129,11 +130,16 @@ class BudgetLimit(models.Model):
     def __str__(self) -> str:
         return self.name or f"${self.amount.normalize():f} per {self.period} for {self.subject_text}"
 
-    def save(self, *args, by=None, why: str = "", **kwargs) -> None:
-        """Save, write down who changed what, and let it count at once in windows that are open (`budgets.changes`)."""
+    def save(self, *args, by=None, why: str = "", at: datetime | None = None, **kwargs) -> None:
+        """Save, write down who changed what, and let it count at once in windows that are open (`budgets.changes`).
+
+        `at` is when it was changed: now, unless it is given.
+        """
         from budgets.changes import save_limit
 
-        save_limit(self, lambda: super(BudgetLimit, self).save(*args, **kwargs), by=by, why=why)
+        save_limit(
+            self, lambda: super(BudgetLimit, self).save(*args, **kwargs), by=by, why=why, at=at or timezone.now()
+        )
 
     @property
     def subject_text(self) -> str:

@@ -212,7 +212,9 @@ def _with_user(found: Attribution, user: int | str | None) -> Attribution:
 def _user(user: Any, flags: list[str]) -> int | str | None:
     try:
         if hasattr(user, "pk"):
-            user = user.pk
+            foreign = getattr(getattr(user, "_meta", None), "label_lower", "accounts.user") != "accounts.user"
+            # Another application's user: its primary key names somebody else here.
+            user = getattr(user, "email", None) if foreign else user.pk
         if user is None or isinstance(user, bool):
             return None
         if isinstance(user, int):

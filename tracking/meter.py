@@ -145,7 +145,7 @@ class Attempt:
             self.answer.flag("unreadable_encoding")
             self.reader = BytesReader()
             return False
-        if content_type.startswith("text/event-stream"):
+        if content_type.startswith("text/event-stream") or self._streams_anyway(response.status_code, content_type):
             event.stream = True
             strip = self.asks_usage and response.status_code < 400
             stream = streams.stream_for(kind=self.kind, endpoint=self.endpoint, answer=self.answer, strip=strip)
@@ -157,7 +157,14 @@ class Attempt:
             self.reader = JsonReader(decode)
         else:
             self.reader = BytesReader()
+            if "eventstream" in content_type:
+                self.answer.flag("unread_stream")  # Amazon's framing
         return False
+
+    def _streams_anyway(self, status_code: int, content_type: str) -> bool:
+        """Whether this is the stream that was asked for under another name: the SDK reads it as one all the same."""
+        named_otherwise = not content_type or content_type.startswith(("text/plain", "application/octet-stream"))
+        return self.sent.stream and status_code < 400 and named_otherwise
 
     def feed(self, chunk: bytes) -> bytes:
         """A piece of the answer's body; returns what the caller sees of it. Never raises."""

@@ -21,6 +21,8 @@ TAIL_PIECES = 8
 TAIL_S = 1.0
 #: answers with which a server may say that it does not know `stream_options`
 _REFUSALS = frozenset({400, 422})
+#: hosts known to report it, so that a caller's own mistake is not sent twice
+_REPORTS_USAGE = frozenset({"api.openai.com"})
 #: headers that belong to the body we replaced
 _BODY_HEADERS = frozenset({b"content-length", b"accept-encoding"})
 
@@ -61,7 +63,7 @@ class _Metered:
         if not attempt.asks_usage:
             return False
         if response.status_code in _REFUSALS:
-            return _origin(request) not in self.accepts
+            return request.url.host not in _REPORTS_USAGE and _origin(request) not in self.accepts
         if response.status_code < 300 and len(self.accepts) < 1000:
             self.accepts.add(_origin(request))
         return False

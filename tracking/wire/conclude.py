@@ -75,7 +75,8 @@ def _json_answer(attempt: Attempt) -> dict[str, Any] | None:
     if not all_of_it:
         answer.flag("large_body")
     answers.read(value, answer)
-    attempt.ended = True  # a whole object came, whatever the connection did after it
+    if attempt.error is None:
+        attempt.ended = True  # a whole object came: who stops reading there has read it all
     return value
 
 

@@ -54,10 +54,10 @@ def read(request: Any, endpoint: Endpoint) -> Sent:
 
 
 def _read_json(request: Any, endpoint: Endpoint) -> Sent:
-    # A body that is streamed is not in memory: reading it would be the caller's loss.
-    content = getattr(request, "_content", None)
-    if content is None:
-        return Sent(fields={})
+    try:
+        content = request.content
+    except Exception:
+        return Sent(fields={})  # a body that is streamed is not in memory: reading it would be the caller's loss
     fields: Any = {}
     if len(content) <= PARSE_BYTES:
         try:

@@ -196,6 +196,14 @@ def test_an_open_file_is_measured_and_left_where_it_was(tmp_path):
     assert clients.event.facts["audio_seconds"] == 1.5
 
 
+def test_an_asynchronous_upload_is_measured_too():
+    clients = answering(b"hi", content_type="text/plain")
+    client = clients.metered(openai.AsyncOpenAI)
+    call = client.audio.transcriptions.create(file=("a.wav", sound(2)), model="whisper-1", response_format="text")
+    assert asyncio.run(call) == "hi"
+    assert (clients.event.facts["audio_seconds"], clients.event.model_asked) == (2.0, "whisper-1")
+
+
 def test_the_duration_that_a_provider_reports_is_taken():
     clients = answering({"task": "translate", "duration": 7.25, "text": "hi", "language": "english", "segments": []})
     clients.metered().audio.translations.create(

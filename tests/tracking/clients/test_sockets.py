@@ -35,6 +35,16 @@ def test_an_answer_that_is_cut_in_the_middle():
     assert event.error in ("ReadError", "RemoteProtocolError")
 
 
+def test_an_answer_that_came_whole_before_the_connection_broke():
+    body = json.dumps(chat_answer()).encode()
+    with upstream(head(content_length=str(len(body) + 10)), body, END) as url:
+        client, events = metered(url)
+        with pytest.raises(openai.APIConnectionError):
+            client.chat.completions.create(**CHAT)
+    (event,) = events
+    assert (event.status, event.quality, event.usage) == ("incomplete", "exact", USAGE)
+
+
 def test_a_connection_that_is_cut_before_an_answer():
     with upstream(CUT) as url:
         client, events = metered(url)

@@ -395,6 +395,7 @@ def test_the_callers_own_mistake_stays_his():
     clients = Clients(lambda request: reply(error, status=400))
     with pytest.raises(openai.BadRequestError, match="too long"):
         clients.metered().chat.completions.create(**CHAT)
+    assert len(clients.requests) == 1
     event = clients.event
     assert (event.status, event.http_status, event.error) == ("error", 400, "context_length_exceeded")
     assert "too long" not in event.to_json().decode()
@@ -402,7 +403,7 @@ def test_the_callers_own_mistake_stays_his():
 
 def test_a_server_that_is_known_to_report_usage_is_not_asked_twice():
     clients = Clients()
-    client = clients.metered()
+    client = clients.metered(base_url="http://proxy.local/v1")
     list(client.chat.completions.create(**CHAT))
     clients.handler = lambda request: reply({"error": {"message": "no"}}, status=400)
     with pytest.raises(openai.BadRequestError):
@@ -443,6 +444,14 @@ def test_garbage_in_a_stream_reaches_the_caller_and_spoils_nothing_else():
     assert b'{"choices": [}, "usage": {' in shown
     assert clients.event.usage == USAGE
     assert "garbled_stream" in clients.event.flags
+
+
+@pytest.mark.parametrize("name", ["text/plain", "application/octet-stream", ""])
+def test_a_stream_by_another_name_is_one(name):
+    clients = Clients(lambda request: reply(chat_chunks(asked=True), content_type=name))
+    expected = seen(Clients().bare().chat.completions.create(**CHAT))
+    assert seen(clients.metered().chat.completions.create(**CHAT)) == expected
+    assert (clients.event.stream, clients.event.quality, clients.event.usage) == (True, "exact", USAGE)
 
 
 def test_images_of_one_stream_are_added_up():

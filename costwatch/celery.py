@@ -1,4 +1,4 @@
-"""The Celery app and its timetable: jobs every minute and every hour, so that none waits for long after a restart.
+"""The Celery app and its timetable: jobs at the start, then every minute or every hour.
 
 Celery only ever starts work that would also be right if it ran late, twice or never: what must not be lost stands in
 the database or in the spool. So one beat is enough, two do no harm, and no results are kept.
@@ -6,6 +6,7 @@ the database or in the spool. So one beat is enough, two do no harm, and no resu
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from celery import Celery
@@ -70,11 +71,13 @@ class MemoryScheduler(Scheduler):
     """Keeps when each job last ran in memory only.
 
     Celery's own keeps it in a file, which does not open any more after a kill at the wrong moment, and which two beats
-    must not share. With every job due within the hour there is nothing worth keeping.
+    must not share. Instead every job is due when beat starts: what waited while nothing ran is done at once.
     """
 
     def setup_schedule(self) -> None:
-        self.merge_inplace(self.app.conf.beat_schedule)
+        long_ago = self.app.now() - timedelta(days=1)
+        jobs = self.app.conf.beat_schedule
+        self.merge_inplace({name: {**job, "last_run_at": long_ago} for name, job in jobs.items()})
 
 
 @setup_logging.connect

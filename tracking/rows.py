@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -138,16 +138,16 @@ class Pricing:
 
     read_usage: Callable[..., Any]
     price: Callable[..., Any]
-    receipt_json: Callable[[Any], Mapping]
+    receipt_text: Callable[[Any], str]
     rates: Any
 
 
 def current_pricing() -> Pricing:
     """The readers, the engine and the price book as it stands now."""
-    from tracking.pricing import book, price, receipt_json
+    from tracking.pricing import book, price, receipt_text
     from tracking.usage import read_usage
 
-    return Pricing(read_usage=read_usage, price=price, receipt_json=receipt_json, rates=book.current())
+    return Pricing(read_usage=read_usage, price=price, receipt_text=receipt_text, rates=book.current())
 
 
 def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pricing) -> Row:
@@ -226,7 +226,7 @@ def _price(row: Row, event: CallEvent, at: datetime, flags: list[str], pricing: 
 def _cost_of(row: Row, event: CallEvent, usage: Usage, at: datetime, flags: list[str], pricing: Pricing):
     """(nano-USD or None, price status, receipt as JSON text)."""
     if event.cost_usd is not None:
-        return _given_cost(event.cost_usd, flags)
+        return _given_cost(event.cost_usd, flags, unknown=row.status == "unknown")
     not_billed = _why_not_billed(row, event)
     if not_billed:
         return 0, "free", plain_receipt("free", "0", not_billed)
@@ -235,7 +235,7 @@ def _cost_of(row: Row, event: CallEvent, usage: Usage, at: datetime, flags: list
     if event.usage is None and not usage.meters and not usage.parts:
         return _unpriced("no usage was reported")
     receipt = pricing.price(usage, at, pricing.rates)
-    return receipt.total_nanousd, receipt.status, encode(pricing.receipt_json(receipt))
+    return receipt.total_nanousd, receipt.status, pricing.receipt_text(receipt)
 
 
 def _why_not_billed(row: Row, event: CallEvent) -> str:
@@ -248,12 +248,15 @@ def _why_not_billed(row: Row, event: CallEvent) -> str:
     return ""
 
 
-def _given_cost(cost_usd: str, flags: list[str]):
+def _given_cost(cost_usd: str, flags: list[str], *, unknown: bool):
     try:
         cost = Decimal(str(cost_usd))
         nanousd = to_nanousd(cost)
         if nanousd >= 0:
             total = format(from_nanousd(nanousd), "f")
+            if unknown:
+                reason = "nothing was heard of the call: counted at what was held for it"
+                return nanousd, "assumed", plain_receipt("assumed", total, reason)
             return nanousd, "priced", plain_receipt("priced", total, "given by the caller", given=True)
     except (InvalidOperation, ValueError, OverflowError):
         pass

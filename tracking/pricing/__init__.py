@@ -2,7 +2,17 @@
 
 from tracking.pricing.engine import price
 from tracking.pricing.rates import RateBook
-from tracking.pricing.receipts import receipt_from_json, receipt_json
+from tracking.pricing.receipts import receipt_from_json, receipt_json, receipt_text
 from tracking.pricing.types import Line, ModelRule, RateRow, Receipt
 
-__all__ = ["Line", "ModelRule", "RateBook", "RateRow", "Receipt", "price", "receipt_from_json", "receipt_json"]
+__all__ = [
+    "Line",
+    "ModelRule",
+    "RateBook",
+    "RateRow",
+    "Receipt",
+    "price",
+    "receipt_from_json",
+    "receipt_json",
+    "receipt_text",
+]

@@ -1,10 +1,12 @@
 """Receipts as JSON and back: how the ledger keeps them and commands print them. Pure."""
 
+import functools
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from tracking.money import from_nanousd
+from tracking.money import NANOUSD_PER_USD, from_nanousd
 from tracking.pricing.types import Line, Receipt
 
 
@@ -35,6 +37,40 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
             for line in receipt.lines
         ],
     }
+
+
+def receipt_text(receipt: Receipt) -> str:
+    """`receipt_json` as JSON text, several times as fast as encoding it: every call that is recorded has one."""
+    total = receipt.total_nanousd
+    lines = ",".join(
+        [
+            f'{{"meter":{_quoted(line.meter)},"quantity":{_number(line.quantity)},"rate":{_number(line.rate)},'
+            f'"per":{line.per},"amount_usd":{_number(line.amount_usd)},'
+            f'"rate_id":{"null" if line.rate_id is None else line.rate_id},'
+            f'"model":{_quoted(line.model)},"variant":{_quoted(line.variant)}}}'
+            for line in receipt.lines
+        ]
+    )
+    total_usd = "null" if total is None else f'"{_usd(total)}"'
+    return (
+        f'{{"status":"{receipt.status}","total_usd":{total_usd},"reason":{_quoted(receipt.reason)},'
+        f'"tier":{_quoted(receipt.tier)},"region":{_quoted(receipt.region)},"lines":[{lines}]}}'
+    )
+
+
+_quoted = functools.lru_cache(maxsize=4096)(json.dumps)
+
+
+def _number(number: int | Decimal | None) -> str:
+    if number is None:
+        return "null"
+    return f'"{number:f}"' if isinstance(number, Decimal) else str(number)
+
+
+def _usd(nanousd: int) -> str:
+    """As `from_nanousd` prints, by digits alone."""
+    digits = f"{abs(nanousd) // NANOUSD_PER_USD}.{abs(nanousd) % NANOUSD_PER_USD:09d}".rstrip("0").rstrip(".")
+    return f"-{digits}" if nanousd < 0 else digits
 
 
 def receipt_from_json(data: Mapping[str, Any]) -> Receipt:

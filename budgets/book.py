@@ -19,7 +19,7 @@ from django.db import IntegrityError
 
 from budgets.calendar import WindowRule, WindowSpan, window_at
 from budgets.calls import Call
-from budgets.connections import run_apart
+from budgets.connections import read_apart, run_apart
 from budgets.errors import BudgetUnavailable
 from budgets.models import BudgetLimit, LimitBook, Scope
 from budgets.validation import read_thresholds
@@ -181,6 +181,7 @@ def model_matches(pattern: str, models: tuple[str, ...], provider: str) -> bool:
 _lock = threading.Lock()
 _snapshot: Snapshot | None = None
 _checked_at = 0.0
+_away_until = 0.0
 #: Addresses change hands: what is known of one is forgotten after a minute.
 _USER_AGE_S = 60
 _users: dict[str, tuple[int, float]] = {}
@@ -198,7 +199,7 @@ def current() -> Snapshot:
 
     While the database is away, what was known goes on counting: a hard limit then refuses when the hold is tried.
     """
-    global _checked_at
+    global _away_until
     known = _snapshot
     if known is not None and time.monotonic() - _checked_at < MAX_AGE_S:
         return known
@@ -208,10 +209,11 @@ def current() -> Snapshot:
         asked_at = time.monotonic()
         try:
             _set_defaults()
-            look = run_apart(_look)
+            look = read_apart(_look)
         except BudgetUnavailable:
             if _snapshot is None:
                 raise
+            _away_until = asked_at + MAX_AGE_S
             logger.warning("The limits could not be looked up; going by what was known.")
             look = _snapshot
         _keep(look, asked_at)
@@ -238,9 +240,14 @@ def is_fresh() -> bool:
 
 def forget() -> None:
     """Look everything up again at the next call."""
-    global _snapshot, _checked_at, _defaults_looked_up
-    _snapshot, _checked_at, _defaults_looked_up = None, 0.0, False
+    global _snapshot, _checked_at, _away_until, _defaults_looked_up
+    _snapshot, _checked_at, _away_until, _defaults_looked_up = None, 0.0, 0.0, False
     _users.clear()
+
+
+def is_away() -> bool:
+    """Whether the last look, less than a second ago, found the database away: then nobody need wait for it again."""
+    return time.monotonic() < _away_until
 
 
 def fresh_enough() -> Snapshot:
@@ -261,7 +268,7 @@ def user_id_of(call: Call, snapshot: Snapshot, *, here: bool = False) -> int | N
         return None
     known = _users.get(email)
     if known is None or time.monotonic() - known[1] > _USER_AGE_S:
-        found = _find_user(email) if here else run_apart(lambda: _find_user(email))
+        found = _find_user(email) if here else read_apart(lambda: _find_user(email))
         if found is None:
             return None  # not kept: the account may be made any moment
         if len(_users) >= _MAX_USERS:
@@ -280,10 +287,11 @@ def _set_defaults() -> None:
     """Once in a process: let the limits that settings name be what the settings say."""
     global _defaults_looked_up
     if not _defaults_looked_up:
-        from budgets.defaults import set_default_limits
+        from budgets.defaults import defaults_are_set, set_default_limits
 
-        with contextlib.suppress(IntegrityError):
-            run_apart(set_default_limits)
+        if not read_apart(defaults_are_set):
+            with contextlib.suppress(IntegrityError):
+                run_apart(set_default_limits)
         _defaults_looked_up = True
 
 

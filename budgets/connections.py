@@ -48,14 +48,23 @@ def run_apart(work: Callable[[], T]) -> T:
     turn, as the pool could run out of threads that wait for each other. Raises `BudgetUnavailable` where the database
     cannot be reached or did not answer in time; and whatever `work` raises, rolled back.
     """
+    return _run(work, _transaction)
+
+
+def read_apart(work: Callable[[], T]) -> T:
+    """Like `run_apart`, for queries that need no transaction: on SQLite that would take the write lock."""
+    return _run(work, _no_transaction)
+
+
+def _run(work: Callable[[], T], way: Callable[[Callable[[], T]], T]) -> T:
     if _on_event_loop():
-        return _submit(work).result()
+        return _start(functools.partial(way, work)).result()
     connection = connections[ALIAS]
-    if connection.in_atomic_block or not connection.autocommit and connection.connection is not None:
+    if connection.in_atomic_block or (not connection.autocommit and connection.connection is not None):
         if connection.vendor == "sqlite":
             return _savepoint(work)
-        return _submit(work).result()
-    return _transaction(work)
+        return _start(functools.partial(way, work)).result()
+    return way(work)
 
 
 async def in_pool(work: Callable[[], T]) -> T:
@@ -94,10 +103,6 @@ def _close_connection(everyone: threading.Barrier) -> None:
     with contextlib.suppress(threading.BrokenBarrierError):
         everyone.wait(timeout=5)
     connections[ALIAS].close()
-
-
-def _submit(work: Callable[[], T]):
-    return _start(functools.partial(_transaction, work))
 
 
 def _start(work: Callable[[], T]):
@@ -142,15 +147,25 @@ def _savepoint(work: Callable[[], T]) -> T:
 
 def _transaction(work: Callable[[], T]) -> T:
     connection = connections[ALIAS]
+
+    def in_transaction() -> T:
+        with transaction.atomic(using=ALIAS):
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+            return work()
+
+    return _no_transaction(in_transaction)
+
+
+def _no_transaction(work: Callable[[], T]) -> T:
+    connection = connections[ALIAS]
     for remaining in reversed(range(_TRIES)):
+        was_open = connection.connection is not None
         try:
-            with transaction.atomic(using=ALIAS):
-                if connection.vendor == "postgresql":
-                    with connection.cursor() as cursor:
-                        cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
-                return work()
+            return work()
         except _UNAVAILABLE as error:
-            if not remaining or not _worth_another_try(connection, error):
+            if not remaining or not _worth_another_try(connection, error, was_open):
                 raise _unavailable(error) from error
     raise AssertionError("unreachable")
 
@@ -161,12 +176,11 @@ def _unavailable(error: Exception) -> BudgetUnavailable:
     return BudgetUnavailable("The budget cannot be checked: the database did not answer.")
 
 
-def _worth_another_try(connection, error: Exception) -> bool:
-    """After a deadlock, or once where a connection that had been open turns out to be dead."""
+def _worth_another_try(connection, error: Exception, was_open: bool) -> bool:
+    """After a deadlock; and once where a connection that had been open turns out to be dead."""
     if getattr(error.__cause__, "sqlstate", None) in _TRY_AGAIN:
         return True
-    was_open = connection.connection is not None and connection.vendor == "postgresql"
-    if was_open and not connection.is_usable():
+    if connection.vendor == "postgresql" and was_open and not (connection.connection and connection.is_usable()):
         connection.close()
         return True
     return False

@@ -22,7 +22,7 @@ from functools import partial
 from budgets import book, store, windows
 from budgets.book import Match
 from budgets.calls import Call
-from budgets.connections import in_pool, run_apart
+from budgets.connections import in_pool, read_apart, run_apart
 from budgets.crossings import write_refused
 from budgets.errors import BudgetExceeded, BudgetUnavailable, HoldNotFound, Refusal
 from budgets.models import DEFAULT_HOLD_TTL, BudgetWindow, Hold
@@ -70,6 +70,8 @@ def reserve(call: Call, *, hold_id: uuid.UUID, amount: Decimal, expires_at: date
         if not matches:
             return None
         try:
+            if book.is_away():
+                raise BudgetUnavailable("The budget cannot be checked: the database does not answer.")
             ids = windows.ids_of(matches, at=call.at)
             return run_apart(partial(_reserve_once, call, matches, ids, hold_id, asked, expires_at))
         except windows.LimitsChanged:
@@ -225,7 +227,7 @@ def _lacking(
 
 
 def _read(ids: dict[windows.Key, int]) -> list[WindowRow]:
-    return run_apart(lambda: store.read_windows(sorted(ids.values())))
+    return read_apart(lambda: store.read_windows(sorted(ids.values())))
 
 
 def _enforced(rows: list[WindowRow], matches: Sequence[Match], ids: dict[windows.Key, int]) -> list[WindowRow]:

@@ -18,7 +18,7 @@ from budgets.opening import spent_in
 from budgets.windows import extras
 
 Status = Literal["ok", "warning", "exceeded", "paused"]
-_EACH = (Scope.EACH_USER, Scope.EACH_ANALYSIS)
+EACH = (Scope.EACH_USER, Scope.EACH_ANALYSIS)
 _OF_A_USER = (Scope.EVERYONE, Scope.EACH_USER, Scope.USER, Scope.GROUP)
 
 
@@ -78,8 +78,8 @@ def standings(*, at: datetime) -> list[Standing]:
     lines = []
     for limit in active:
         subjects = {key[2] for key in found if key[0] == limit.id}
-        if limit.scope not in _EACH:
-            subjects = {_only_subject(limit)}
+        if limit.scope not in EACH:
+            subjects = {only_subject(limit)}
         for subject in sorted(subjects):
             enforced = not snapshot.is_replaced(limit, subject, at)
             match = Match(limit, subject, spans[limit.id], enforced)
@@ -106,7 +106,8 @@ def _lines(matches: Iterable[Match], snapshot: Snapshot, at: datetime) -> list[S
     return [_standing(match, found.get(match.key), snapshot, at) for match in wanted]
 
 
-def _only_subject(limit: Limit) -> str:
+def only_subject(limit: Limit) -> str:
+    """Whose window a limit has that is not for "each"."""
     return f"user:{limit.user_id}" if limit.scope == Scope.USER else ""
 
 

@@ -9,7 +9,7 @@ from django.db.models import Count, F, Q, QuerySet, Sum
 
 from budgets import book, store
 from budgets.book import Match
-from budgets.connections import run_apart, shares_transaction
+from budgets.connections import read_apart, run_apart, shares_transaction
 from budgets.crossings import write_crossings, write_lifted
 from budgets.models import BudgetIncrease, BudgetLimit, BudgetWindow, Hold
 from budgets.opening import spent_in
@@ -33,7 +33,9 @@ def ids_of(matches: Sequence[Match], *, at: datetime) -> dict[Key, int]:
     found = {match.key: _known[match.key] for match in matches if match.key in _known}
     missing = [match for match in matches if match.key not in found]
     if missing:
-        opened = run_apart(lambda: _find_or_open(missing, at))
+        opened = read_apart(lambda: store.find_windows([match.key for match in missing]))
+        if len(opened) < len(missing):
+            opened = run_apart(lambda: _find_or_open(missing, at))
         found |= opened
         if not shares_transaction():  # what the caller may roll back is not kept
             _keep(opened)
@@ -64,11 +66,9 @@ def _keep(opened: dict[Key, int]) -> None:
 
 
 def _find_or_open(matches: Sequence[Match], at: datetime) -> dict[Key, int]:
+    store.lock_ledger(exclusively=True)
     found = store.find_windows([match.key for match in matches])
     missing = [match for match in matches if match.key not in found]
-    if not missing:
-        return found
-    store.lock_ledger(exclusively=True)
     # The limits' rows are locked against a change, which would not see the window that is about to be made.
     rows = {
         row.pk: row

@@ -245,3 +245,32 @@ def test_a_process_that_never_saw_the_limits_refuses_while_the_database_is_away(
         with pytest.raises(BudgetUnavailable):
             reserve(call_at(), hold_id=new_id(), amount=Decimal("0.1"))
         assert can_make_api_call(owner, at=NOON) is False
+
+
+def test_a_connection_that_was_cut_is_opened_again():
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no server that could cut a connection")
+    make_limit("1")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [pid] = cursor.fetchone()
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    other.close()
+    assert reserve(call_at(), hold_id=new_id(), amount=Decimal("0.1")).state == "open"
+
+
+def test_looking_limits_up_does_not_wait_for_a_writer():
+    """On SQLite a transaction takes the write lock, which another process may hold for seconds."""
+    make_limit("1", scope="feature", target="x")
+    other = connection.copy()
+    other.set_autocommit(False)
+    with other.cursor() as cursor:
+        cursor.execute("BEGIN IMMEDIATE" if connection.vendor == "sqlite" else "SELECT 1")
+        cursor.execute("UPDATE budgets_limitbook SET id = 1")
+        start = time.monotonic()
+        assert reserve(call_at(), hold_id=new_id(), amount=Decimal("0.1")) is None
+        assert time.monotonic() - start < 1
+    other.rollback()
+    other.close()

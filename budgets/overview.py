@@ -1,0 +1,90 @@
+"""Where many limits stand at once, for lists: of each, the window that is fullest. A bounded number of queries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db.models import Count, F, Q, Window
+from django.db.models.functions import RowNumber
+
+from budgets import book
+from budgets.book import Limit
+from budgets.calendar import window_at
+from budgets.models import BudgetLimit, BudgetWindow
+from budgets.opening import spent_in
+from budgets.queries import EACH, only_subject
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The fullest window of a limit, and how many subjects have one. Money in USD."""
+
+    subject: str
+    subjects: int
+    limit: Decimal  # with temporary increases
+    spent: Decimal
+    held: Decimal
+    hard: bool
+    status: str  # ok | warning | exceeded | paused | not in force
+    resets_at: datetime | None
+
+
+def overviews(limits: Sequence[BudgetLimit], *, at: datetime) -> dict[int, Overview]:
+    """The overview of each limit, by its id; without those that no subject has a window of yet."""
+    snapshot = book.current()
+    fullest = _fullest(limits, at=at)
+    found = {}
+    for row in limits:
+        limit = Limit.of(row)
+        window = fullest.get(row.pk)
+        if window is None and row.scope not in EACH and limit.is_active(at):
+            span = window_at(limit.rule, at)
+            window = BudgetWindow(
+                limit=row,
+                subject=only_subject(limit),
+                limit_amount=row.amount,
+                hard=row.pause_on_exceed,
+                spent=spent_in(limit, only_subject(limit), span, book=snapshot),
+                ends_at=span.ends_at,
+            )
+        if window is not None:
+            found[row.pk] = of_window(window, limit, at=at, subjects=getattr(window, "subjects", 1))
+    return found
+
+
+def of_window(window: BudgetWindow, limit: Limit, *, at: datetime, subjects: int = 1) -> Overview:
+    """The overview of one window."""
+    extra = window.extra_amount if window.extra_until is not None and at < window.extra_until else Decimal(0)
+    amount = window.limit_amount + extra
+    return Overview(
+        subject=window.subject,
+        subjects=subjects,
+        limit=amount,
+        spent=window.spent,
+        held=window.held,
+        hard=window.hard,
+        status=_status(window, amount, limit, at),
+        resets_at=window.ends_at,
+    )
+
+
+def _status(window: BudgetWindow, amount: Decimal, limit: Limit, at: datetime) -> str:
+    if not limit.is_active(at):
+        return "not in force"
+    if window.spent >= amount:
+        return "paused" if window.hard else "exceeded"
+    return "warning" if window.spent >= min(limit.thresholds, default=Decimal(1)) * amount else "ok"
+
+
+def _fullest(limits: Sequence[BudgetLimit], *, at: datetime) -> dict[int, BudgetWindow]:
+    """Of each limit, the window of now that has most spent and held; with `subjects`, how many there are."""
+    now = Q(ends_at__isnull=True) | Q(ends_at__gt=at)
+    rows = BudgetWindow.objects.filter(
+        now, limit__in=[limit.pk for limit in limits], version=F("limit__version"), starts_at__lte=at
+    )
+    ranked = rows.annotate(
+        rank=Window(RowNumber(), partition_by=F("limit_id"), order_by=[-(F("spent") + F("held")), F("id")]),
+        subjects=Window(Count("id"), partition_by=F("limit_id")),
+    )
+    return {window.limit_id: window for window in ranked.filter(rank=1)}

@@ -79,7 +79,8 @@ class Attempt:
         self.error: BaseException | None = None
         self.headers_ns = 0
         self.closed = self.ended = self.broken = self.asks_usage = False
-        self.sent = requests.read(request, endpoint)
+        headers = requests.headers_of(request)
+        self.sent = requests.read(request, endpoint, headers.get("content-type", ""))
         self.event = CallEvent(
             id=str(uuid_utils.uuid7()),
             at_us=time.time_ns() // 1000,
@@ -87,7 +88,7 @@ class Attempt:
             operation=endpoint.operation,
             endpoint=endpoint.name,
             model_asked=self.sent.model,
-            attempt=_attempt_number(request),
+            attempt=_attempt_number(headers.get("x-stainless-retry-count", "")),
             stream=self.sent.stream,
             facts=requests.facts(self.sent, endpoint.operation),
         )
@@ -135,7 +136,7 @@ class Attempt:
             return False
 
     def _answered(self, response: Any) -> bool:
-        headers, event = response.headers, self.event
+        headers, event = requests.headers_of(response), self.event
         event.http_status = response.status_code
         event.request_id = (headers.get("x-request-id") or headers.get("request-id") or "")[:200]
         content_type = headers.get("content-type", "").lower()
@@ -242,6 +243,5 @@ class Attempt:
         self.answer.flag("unreadable_body")
 
 
-def _attempt_number(request: Any) -> int:
-    retries = request.headers.get("x-stainless-retry-count", "")
+def _attempt_number(retries: str) -> int:
     return int(retries) + 1 if retries.isascii() and retries.isdigit() and len(retries) < 4 else 1

@@ -43,9 +43,13 @@ class Sent:
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def read(request: Any, endpoint: Endpoint) -> Sent:
+def headers_of(message: Any) -> dict[str, str]:
+    """The headers of a request or response of httpx2, by lower-case name: its own mapping searches a list each time."""
+    return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in message.headers.raw}
+
+
+def read(request: Any, endpoint: Endpoint, content_type: str) -> Sent:
     """Read a request (of httpx2) without consuming it. Never raises for what the body holds."""
-    content_type = request.headers.get("content-type", "")
     if content_type.startswith("application/json"):
         return _read_json(request, endpoint)
     if content_type.startswith("multipart/form-data"):

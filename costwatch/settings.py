@@ -4,6 +4,7 @@
 """
 
 import os
+from decimal import Decimal
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -167,6 +168,19 @@ USER_DAILY_MAX_USD = env.usd("USER_DAILY_MAX_USD")
 ANALYSIS_MAX_USD = env.usd("ANALYSIS_MAX_USD")
 # Threads, each with a connection of its own, that hold money for callers inside a transaction or on an event loop.
 BUDGET_THREADS = env.whole("BUDGET_THREADS", 8, minimum=1, maximum=64, unit="threads")
+# What every metered call passes before it is sent.
+GATE = "budgets.gate.BudgetGate"
+# What happens to calls under a hard limit while the limits cannot be checked.
+ON_GATE_FAILURE = env.choice("ON_GATE_FAILURE", "refuse", ("refuse", "allow"))
+# What is held for a call whose caller set no maximum of output, where its limit says nothing else.
+NO_MAXIMUM_POLICY = env.choice("NO_MAXIMUM_POLICY", "bound", ("bound", "cap", "expect"))
+# The least maximum that is written into a request; a budget that does not afford it refuses.
+MIN_CAPPED_TOKENS = env.whole("MIN_CAPPED_TOKENS", 256, minimum=16, maximum=1_000_000, unit="tokens")
+# What happens to calls under a hard limit whose price is not known; `assume` holds by the two prices below.
+UNPRICED_MODELS = env.choice("UNPRICED_MODELS", "refuse", ("refuse", "allow", "assume"))
+# USD per million tokens.
+ASSUMED_INPUT_USD = env.usd("ASSUMED_INPUT_USD") or Decimal(15)
+ASSUMED_OUTPUT_USD = env.usd("ASSUMED_OUTPUT_USD") or Decimal(75)
 
 # --- Jobs in the background ---------------------------------------------------------------------
 REDIS_URL = env.redis("REDIS_URL")  # empty: the embedded broker, folders under DATA_DIR

@@ -39,11 +39,21 @@ def emit(event: CallEvent) -> None:
     spool.emit(event)
 
 
-def instrument(client: Any, *, attribution: Attribution = NOBODY, sink: Sink = emit, owned: bool = False) -> Any:
+def guard() -> Any:
+    """The gate of every client that is not given another sink: the one that the settings name."""
+    from tracking import gate
+
+    return gate.current()
+
+
+def instrument(
+    client: Any, *, attribution: Attribution = NOBODY, sink: Sink = emit, gate: Any = None, owned: bool = False
+) -> Any:
     """Meter an OpenAI or Anthropic client (sync or async) in place, and return it.
 
     The attribution is this client's default, and that of its copies. A client that is metered already keeps its meter;
     what `attribution` says then replaces what was said before. `owned`: nobody else uses its HTTP client.
+    `gate` is asked before each attempt is sent; without one, that of the settings guards what goes to the spool.
     Raises `TypeError` for what is not such a client.
     """
     from tracking.transport import AsyncMeteredTransport, MeteredTransport
@@ -56,8 +66,11 @@ def instrument(client: Any, *, attribution: Attribution = NOBODY, sink: Sink = e
         if attribution is NOBODY:
             return client
         attribution = attribution.over(before.attribution)
+        gate = gate or before.meter.gate
         sink = before.meter.sink if sink is emit else sink
-    meter = Meter(kind=kind, provider=_provider(client, kind), sink=sink)
+    if gate is None and sink is emit:
+        gate = guard
+    meter = Meter(kind=kind, provider=_provider(client, kind), sink=sink, gate=gate)
 
     def metered(transport: Any) -> Any:
         if transport is None:
@@ -165,7 +178,7 @@ def _follow_copies(client: Any) -> None:
         before, after = metered_transport(client), metered_transport(made)
         if before is not None and after is None:
             try:
-                return instrument(made, attribution=before.attribution, sink=before.meter.sink)
+                return instrument(made, attribution=before.attribution, sink=before.meter.sink, gate=before.meter.gate)
             except TypeError as error:
                 logger.warning("This copy is not metered: %s", error)
                 return made

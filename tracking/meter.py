@@ -15,6 +15,7 @@ import uuid_utils
 from tracking.context import Attribution
 from tracking.events import CallEvent
 from tracking.failures import failures
+from tracking.gate import Refused
 from tracking.wire import endpoints, requests, results, streams
 from tracking.wire.answers import Answer
 from tracking.wire.bodies import Unreadable, decoder
@@ -31,12 +32,13 @@ _NOT_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyEr
 class Meter:
     """Opens attempts for the requests of one SDK client."""
 
-    __slots__ = ("kind", "provider", "sink")
+    __slots__ = ("gate", "kind", "provider", "sink")
 
-    def __init__(self, *, kind: str, provider: str, sink: Sink) -> None:
+    def __init__(self, *, kind: str, provider: str, sink: Sink, gate: Any = None) -> None:
         self.kind = kind  # whose paths and shapes: "openai" or "anthropic"
         self.provider = provider  # who sends the bill
         self.sink = sink
+        self.gate = gate  # what is asked before an attempt is sent: a gate, or what finds it; None admits all
 
     def open(self, request: Any) -> Attempt | None:
         """The attempt that `request` begins; None when it needs no event. Never raises."""
@@ -122,6 +124,17 @@ class Attempt:
         if type(error).__name__ in _NOT_SENT:
             self.event.facts["sent"] = False
         self.close()
+
+    def refused(self, refused: Refused) -> None:
+        """It may not be sent. Closes."""
+        if self.closed:
+            return
+        self.closed = True
+        event = self.event
+        event.status, event.http_status, event.error = "refused", refused.status, refused.code
+        event.facts = {"sent": False}
+        event.latency_us = (time.perf_counter_ns() - self.opened_ns) // 1000
+        self._emit(event)
 
     # --- the answer -----------------------------------------------------------------------------
 

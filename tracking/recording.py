@@ -14,8 +14,9 @@ from operator import attrgetter
 
 from django.db import OperationalError, connections, transaction
 
-from tracking import ledger, results, truth
+from tracking import ledger, results, settling, truth
 from tracking.events import CallEvent
+from tracking.gate import Outcome
 from tracking.rollups import add_to_rollups
 from tracking.rows import COLUMNS, Row, current_pricing, db_time, event_id, row_of, row_values
 from tracking.users import ids_of
@@ -63,6 +64,7 @@ def record(events: Sequence[CallEvent], *, now: datetime, on_begin: Callable[[],
     batch = _distinct(events)
     make_row, rows = _rows(batch, now)
     ledger.ensure_months({row.occurred_at[:7] for row in rows.values()})
+    settling.open_ahead(rows.values(), at=now)
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             with transaction.atomic(using="default"):
@@ -141,23 +143,30 @@ def _write(batch: _Batch, rows: dict[str, Row], now: datetime, make_row: Callabl
     new = _claim(batch, rows, now)
     known = {key: rows[key] for key in batch.events if key not in new}
     late, settled = truth.late_truths(known, now=now) if known else ([], set())
+    lost, over = truth.given_up({key: known[key] for key in settled if known[key].status == truth.UNKNOWN}, now=now)
     duplicates, conflicts = _sort_out_known(batch, known.keys() - settled)
     duplicates += len(settled)
     fresh = [key for key in batch.events if key in new]
     plain = [key for key in fresh if not batch.events[key].result_key]
-    written = [*late, *(rows[key] for key in plain)]
+    written = [*late, *lost, *(rows[key] for key in plain)]
     if len(plain) < len(fresh):
         keyed = [(batch.events[key], rows[key]) for key in fresh if batch.events[key].result_key]
-        written += results.resolve(keyed, now=now, make_row=make_row)
-    write_rows(written)
+        found, released = results.resolve(keyed, now=now, make_row=make_row)
+        written += found
+        over += [settling.void(key, now) for key in released]
+    write_rows(written, more=over)
     return Recorded(recorded=len(fresh), duplicates=duplicates, conflicts=conflicts, rows=len(written))
 
 
-def write_rows(rows: Sequence[Row]) -> None:
-    """Add rows whose ids are claimed to the ledger, the analyses and the rollups, within the caller's transaction."""
+def write_rows(rows: Sequence[Row], *, more: Sequence[Outcome] = ()) -> None:
+    """Add rows whose ids are claimed to the ledger, the analyses and the rollups, within the caller's transaction.
+
+    Last, the gate settles what was held for these calls; `more` is what else it is to be told.
+    """
     ledger.insert_rows(COLUMNS, [row_values(row) for row in rows])
     _make_analyses(rows)
     add_to_rollups(rows)
+    settling.settle(rows, more)
 
 
 def _claim(batch: _Batch, rows: dict[str, Row], now: datetime) -> set[str]:
@@ -172,7 +181,7 @@ def claim_ids(entries: Sequence[tuple[str, str, str | None]], *, now: datetime) 
     new: set[str] = set()
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            ids, hashes, times = ([entry[index] for entry in entries] for index in range(3))
+            ids, hashes, times = map(ledger.array_literal, zip(*entries, strict=True))
             cursor.execute(
                 "INSERT INTO tracking_recordedevent (id, content_hash, recorded_at, occurred_at) "
                 "SELECT e.id, decode(e.hash, 'hex'), %s, e.at "
@@ -228,7 +237,7 @@ def _make_analyses(rows: Sequence[Row]) -> None:
                 "INSERT INTO tracking_analysis (id, title, user_id, created_at) "
                 "SELECT a.id, '', a.user_id, a.at FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[]) "
                 "AS a (id, user_id, at) ON CONFLICT DO NOTHING",
-                [list(column) for column in zip(*values, strict=True)],
+                [ledger.array_literal(column) for column in zip(*values, strict=True)],
             )
         else:
             cursor.executemany(

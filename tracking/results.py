@@ -42,13 +42,17 @@ def lock() -> None:
 
 def resolve(
     pairs: Sequence[tuple[CallEvent, Row]], *, now: datetime, make_row: Callable[[CallEvent], Row]
-) -> list[Row]:
-    """The rows to write for new events that have a result key. `make_row` makes the row of an event."""
+) -> tuple[list[Row], list[str]]:
+    """The rows to write for new events that have a result key, and the batches whose first results are among them.
+
+    `make_row` makes the row of an event. Money was held for a batch under the id of its creation, of which nothing
+    will be billed: its results are calls of their own.
+    """
     book = _Book(pairs, now=now, make_row=make_row)
     for event, row in pairs:
         book.take(event, row)
     book.save()
-    return book.rows
+    return book.rows, book.released
 
 
 def row_from_log(log: ApiUsageLog) -> Row:
@@ -85,6 +89,7 @@ class _Book:
     def __init__(self, pairs: Sequence[tuple[CallEvent, Row]], *, now: datetime, make_row) -> None:
         self.now = now
         self.rows: list[Row] = []
+        self.released: list[str] = []
         self._make_row = make_row
         self._without_row: list[str] = []
         self._changed: dict[str, ResultKey] = {}
@@ -137,9 +142,13 @@ class _Book:
             # Priced as of the call's own time.
             at_creation = self._make_row(replace(event, at_us=microseconds(creation.occurred_at)))
             self._without_row.append(row.id)
-            self._add(result_row(creation, at_creation, open_unpriced=creation.unpriced, now=self.now))
+            sums = self._net(creation)
+            self._add(
+                result_row(creation, at_creation, open_unpriced=sums["unpriced"], before=sums["cost"], now=self.now)
+            )
             self._set(key, State.BILLED)
         else:
+            self._release(key)
             _attribute(row, key.attribution)
             self.rows.append(row)
             self._set(key, State.BILLED, event_id=row.id)
@@ -154,17 +163,35 @@ class _Book:
             if billed is not None:
                 self._take_back(key, billed, reason="taken back: the lines of the batch are recorded one by one")
         if key.state != State.ITEMISED:
+            self._release(key)
             self._set(key, State.ITEMISED, event_id=None)
 
+    def _release(self, key: ResultKey) -> None:
+        """The first result of a batch is here: what is held for all of it, or was counted for it, is let go."""
+        creation = key.attribution.get("id") if key.state == State.PENDING and not key.event_id else None
+        if not creation:
+            return
+        at = from_db_time(key.attribution["occurred_at"])
+        unknown = ApiUsageLog.objects.filter(id=creation, occurred_at=at, status="unknown").first()
+        if unknown is None:
+            self.released.append(creation)
+            return
+        reason = "taken back: the results of the batch are recorded"
+        sums = net_sums(creation, at)
+        self._add(reversed_row(row_from_log(unknown), sums, now=self.now, reason=reason))
+
     def _take_back(self, key: ResultKey, row: Row, *, reason: str) -> None:
-        at = from_db_time(row.occurred_at)
-        sums = net_sums(row.id, at)
+        self._add(reversed_row(row, self._net(row), now=self.now, reason=reason))
+
+    def _net(self, row: Row) -> dict[str, int]:
+        """What a row and its corrections add up to, those of this batch included, which are not written yet."""
+        sums = net_sums(row.id, from_db_time(row.occurred_at))
         for mine in self.rows:
             if row.id in (mine.id, mine.corrects):
                 for name in SUMS:
                     sums[name] += getattr(mine, name)
                 sums["cost"] += mine.cost or 0
-        self._add(reversed_row(row, sums, now=self.now, reason=reason))
+        return sums
 
     def _stored(self, key: ResultKey) -> Row | None:
         """The row that billed the key, from this batch or from the ledger."""

@@ -324,7 +324,7 @@ def _settings():
 def _current() -> Spool:
     """The spool of SPOOL_DIR in this process, made anew after a fork and when the setting changes."""
     global _spool, _configured
-    settings = _lazy_settings or _load_settings()
+    settings = settings_of()
     spool = _spool
     if spool is not None and settings.SPOOL_DIR is _configured:
         return spool
@@ -338,6 +338,11 @@ def _current() -> Spool:
 
 
 _lazy_settings = None
+
+
+def settings_of():
+    """Django's settings, also in a process that has not set Django up. Raises what keeps them from being read."""
+    return _lazy_settings or _load_settings()
 
 
 def _load_settings():

@@ -11,9 +11,10 @@ from typing import Any
 import anyio
 import httpx2
 
-from tracking import context
+from tracking import context, guarding
 from tracking.context import NOBODY, Attribution
 from tracking.failures import failures
+from tracking.gate import Admitted, Refused
 from tracking.meter import Attempt, Meter
 
 #: how far a stream that the caller left just before its usage is read on
@@ -75,6 +76,13 @@ class _Metered:
             if len(self.refuses) < 1000:
                 self.refuses.add(_origin(request))
 
+    def _refusal(self, attempt: Attempt, request: httpx2.Request, refused: Refused) -> httpx2.Response:
+        """What the caller gets in place of an answer; nothing has left the process."""
+        from tracking.wire.refusals import response_of
+
+        attempt.refused(refused)
+        return response_of(refused, kind=self.meter.kind, request=request)
+
     def _show(self, attempt: Attempt, response: httpx2.Response, tee: type) -> httpx2.Response:
         """The response with a body that is seen as it goes by."""
         decoded = attempt.answered(response)
@@ -101,6 +109,10 @@ class MeteredTransport(_Metered, httpx2.BaseTransport):
             attempt.attribute(context.resolve(self.attribution))
         except Exception as error:
             failures.note("attribution", error)
+        try:
+            request = _as_admitted(attempt, request, guarding.admit(attempt, self.meter.gate))
+        except Refused as refused:
+            return self._refusal(attempt, request, refused)
         try:
             response = self.inner.handle_request(sent := self._to_send(attempt, request))
             if sent is not request and self._refused(attempt, response, request):
@@ -129,6 +141,10 @@ class AsyncMeteredTransport(_Metered, httpx2.AsyncBaseTransport):
             attempt.attribute(await context.aresolve(self.attribution))
         except Exception as error:
             failures.note("attribution", error)
+        try:
+            request = _as_admitted(attempt, request, await guarding.aadmit(attempt, self.meter.gate))
+        except Refused as refused:
+            return self._refusal(attempt, request, refused)
         try:
             response = await self.inner.handle_async_request(sent := self._to_send(attempt, request))
             if sent is not request and self._refused(attempt, response, request):
@@ -270,6 +286,21 @@ class AsyncTee(_Tee, httpx2.AsyncByteStream):
             pass
         except Exception as error:
             failures.note("tail", error)
+
+
+def _as_admitted(attempt: Attempt, request: httpx2.Request, admitted: Admitted) -> httpx2.Request:
+    """The request as the gate admitted it: with the maximum of output that it set."""
+    if admitted.flags:
+        attempt.event.flags.extend(admitted.flags)
+    if admitted.max_tokens is None:
+        return request
+    sent = attempt.sent
+    sent.content = guarding.with_maximum(sent.content, sent.fields, admitted)
+    sent.fields = {**sent.fields, admitted.field: admitted.max_tokens}
+    headers = [pair for pair in request.headers.raw if pair[0].lower() != b"content-length"]
+    return httpx2.Request(
+        request.method, request.url, headers=headers, content=sent.content, extensions=request.extensions
+    )
 
 
 def _origin(request: httpx2.Request) -> str:

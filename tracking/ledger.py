@@ -160,6 +160,19 @@ def _copy_line(row: tuple) -> str:
     return "\t".join(escaped) + "\n"
 
 
+def array_literal(values: Iterable[str | int | None]) -> str:
+    """A PostgreSQL array as text, for `%s::type[]`: a third of the work of letting the driver build it."""
+    items = [
+        str(value)
+        if value.__class__ is int
+        else "NULL"
+        if value is None
+        else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        for value in values
+    ]
+    return "{" + ",".join(items) + "}"
+
+
 def insert_rows(columns: Sequence[str], rows: Sequence[tuple]) -> None:
     """Write rows of database values (str, int, None): COPY on PostgreSQL, one prepared INSERT on SQLite.
 

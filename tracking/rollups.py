@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db import connections, models
 
+from tracking.ledger import array_literal
 from tracking.models import (
     AnalysisRollup,
     DailyFeatureRollup,
@@ -129,7 +130,7 @@ def _upsert(spec: Spec, values: list[tuple]) -> None:
     connection = connections["default"]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            columns = [list(column) for column in zip(*values, strict=True)]
+            columns = [array_literal(column) for column in zip(*values, strict=True)]
             cursor.execute(_upsert_sql(spec, "postgresql"), columns)
         else:
             cursor.executemany(_upsert_sql(spec, connection.vendor), values)

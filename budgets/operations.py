@@ -8,7 +8,7 @@
 
 Money is USD as `Decimal`; times come in from the caller. Each runs in a short transaction of its own (see
 `budgets.connections`), is idempotent by the hold's id, and has an `a...` twin that does not block the event loop.
-`docs/budgets.md` tells the rest.
+`docs/decisions/0008-holding.md` tells why.
 """
 
 import logging

@@ -6,16 +6,16 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from budgets import book
 from budgets.book import Limit, Match, Snapshot
 from budgets.calendar import WindowSpan, window_at
 from budgets.calls import Call
 from budgets.forecast import Forecast
-from budgets.models import BudgetWindow, Scope
+from budgets.models import BudgetIncrease, BudgetWindow, Scope
 from budgets.opening import spent_in
-from budgets.windows import extras
+from budgets.windows import Key
 
 Status = Literal["ok", "warning", "exceeded", "paused"]
 EACH = (Scope.EACH_USER, Scope.EACH_ANALYSIS)
@@ -75,7 +75,7 @@ def standings(*, at: datetime) -> list[Standing]:
     active = [limit for limit in snapshot.limits if limit.is_active(at)]
     spans = {limit.id: window_at(limit.rule, at) for limit in active}
     found = _windows_of([(limit, spans[limit.id]) for limit in active])
-    lines = []
+    wanted = []
     for limit in active:
         subjects = {key[2] for key in found if key[0] == limit.id}
         if limit.scope not in EACH:
@@ -83,8 +83,23 @@ def standings(*, at: datetime) -> list[Standing]:
         for subject in sorted(subjects):
             enforced = not snapshot.is_replaced(limit, subject, at)
             match = Match(limit, subject, spans[limit.id], enforced)
-            lines.append(_standing(match, found.get(match.key), snapshot, at))
-    return lines
+            wanted.append(match)
+    return _lines_of(wanted, found, snapshot, at)
+
+
+def standings_of_limit(limit_id: int, *, at: datetime, most: int = 100) -> list[Standing]:
+    """One limit's windows of now, the fullest first; the one of a limit that is not for "each" is always there."""
+    snapshot = book.current()
+    limit = snapshot.by_id.get(limit_id)
+    if limit is None or not limit.is_active(at):
+        return []
+    span = window_at(limit.rule, at)
+    subjects = [only_subject(limit)]
+    if limit.scope in EACH:
+        rows = BudgetWindow.objects.filter(limit_id=limit.id, version=limit.version, starts_at=span.starts_at)
+        subjects = list(rows.order_by(-(F("spent") + F("held")), "pk").values_list("subject", flat=True)[:most])
+    matches = [Match(limit, subject, span, not snapshot.is_replaced(limit, subject, at)) for subject in subjects]
+    return _lines(matches, snapshot, at)
 
 
 def standings_for(call: Call) -> list[Standing]:
@@ -103,7 +118,22 @@ def standings_of_user(user_id: int, *, at: datetime) -> list[Standing]:
 def _lines(matches: Iterable[Match], snapshot: Snapshot, at: datetime) -> list[Standing]:
     wanted = list(matches)
     found = _windows_of([(match.limit, match.span) for match in wanted], [match.subject for match in wanted])
-    return [_standing(match, found.get(match.key), snapshot, at) for match in wanted]
+    return _lines_of(wanted, found, snapshot, at)
+
+
+def _lines_of(
+    matches: Sequence[Match], found: dict[Key, BudgetWindow], snapshot: Snapshot, at: datetime
+) -> list[Standing]:
+    approved = BudgetIncrease.objects.filter(
+        status=BudgetIncrease.Status.APPROVED, until__gt=at, limit_id__in={match.limit.id for match in matches}
+    )
+    increases = list(approved.values_list("limit_id", "subject", "amount"))
+    lines = []
+    for match in matches:
+        names = (match.limit.id, ""), (match.limit.id, match.subject)
+        extra = sum((amount for limit_id, subject, amount in increases if (limit_id, subject) in names), Decimal(0))
+        lines.append(_standing(match, found.get(match.key), extra, snapshot, at))
+    return lines
 
 
 def only_subject(limit: Limit) -> str:
@@ -113,7 +143,7 @@ def only_subject(limit: Limit) -> str:
 
 def _windows_of(
     limits: Sequence[tuple[Limit, WindowSpan]], subjects: Sequence[str] | None = None
-) -> dict[tuple[int, int, str, datetime], BudgetWindow]:
+) -> dict[Key, BudgetWindow]:
     """The windows that exist, by key."""
     if not limits:
         return {}
@@ -126,9 +156,8 @@ def _windows_of(
     return {(row.limit_id, row.version, row.subject, row.starts_at): row for row in rows}
 
 
-def _standing(match: Match, window: BudgetWindow | None, snapshot: Snapshot, at: datetime) -> Standing:
+def _standing(match: Match, window: BudgetWindow | None, extra: Decimal, snapshot: Snapshot, at: datetime) -> Standing:
     limit = match.limit
-    extra, _ = extras(limit.id, match.subject, at)
     if window is not None:
         spent, held = window.spent, window.held
     else:

@@ -11,7 +11,7 @@ from budgets import book, store
 from budgets.book import Match
 from budgets.connections import read_apart, run_apart, shares_transaction
 from budgets.crossings import write_crossings, write_lifted
-from budgets.models import BudgetIncrease, BudgetLimit, BudgetWindow, Hold
+from budgets.models import BudgetIncrease, BudgetLimit, BudgetWindow, Hold, HoldLeg
 from budgets.opening import spent_in
 from tracking.money import from_nanousd, to_nanousd
 
@@ -179,6 +179,31 @@ def _close(window_id: int, at: datetime) -> Report | None:
     return report
 
 
+def fold_window(window_id: int, *, limit: int = 1000) -> int:
+    """Forget resolved holds of a closed window, at most so many: what they cost becomes part of its opening.
+
+    Returns how many legs were folded. Sums stay as they are, and a later correction of such a call still counts: it
+    finds what the call did cost in the ledger.
+    """
+    return run_apart(lambda: _fold(window_id, limit))
+
+
+def _fold(window_id: int, limit: int) -> int:
+    # Holds before the window, as everywhere; one that is being corrected just now is left for the next time.
+    holds = Hold.objects.filter(legs__window_id=window_id, legs__window__closed_at__isnull=False)
+    resolved = holds.exclude(state=Hold.State.OPEN).order_by("pk")
+    ids = [hold.pk for hold in resolved.select_for_update(of=("self",), skip_locked=True)[:limit]]
+    if not ids:
+        return 0
+    store.lock_windows([window_id])
+    legs = HoldLeg.objects.filter(window_id=window_id, hold_id__in=ids)
+    sums = legs.aggregate(cost=Sum("hold__cost"), counted=Sum("already_counted"))
+    BudgetWindow.objects.filter(pk=window_id).update(opening=F("opening") + (sums["cost"] - sums["counted"]))
+    legs.delete()
+    Hold.objects.filter(pk__in=ids, legs__isnull=True).delete()
+    return len(ids)
+
+
 def ended_windows(*, at: datetime, limit: int = 1000) -> list[int]:
     """Windows to be closed: ended, or of a limit that now divides time otherwise. The longest ended first."""
     return list(
@@ -191,13 +216,6 @@ def ended_windows(*, at: datetime, limit: int = 1000) -> list[int]:
 def open_windows_of(limit: BudgetLimit, *, at: datetime) -> QuerySet[BudgetWindow]:
     """The windows in which a limit counts now."""
     return BudgetWindow.objects.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=at), limit=limit, version=limit.version)
-
-
-def spent_by_holds(window: BudgetWindow) -> Decimal:
-    """What the window's legs say that it has spent since it was opened, in USD."""
-    legs = window.legs.exclude(hold__state=Hold.State.OPEN)
-    sums = legs.aggregate(cost=Sum("hold__cost"), counted=Sum("already_counted"))
-    return (sums["cost"] or Decimal(0)) - (sums["counted"] or Decimal(0))
 
 
 def nanousd(row: store.WindowRow, at: datetime) -> tuple[Decimal, Decimal, Decimal]:

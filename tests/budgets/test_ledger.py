@@ -17,6 +17,7 @@ from budgets.models import BudgetWindow, Crossing, Hold
 from budgets.opening import _from_ledger, ledger_condition, spent_in
 from budgets.operations import expire, reserve
 from budgets.settling import SettleItem, open_windows, settle_many
+from budgets.windows import close_window, fold_window
 from tests.budgets.conftest import NOON, call_at, make_limit, money, new_id, the_window
 from tests.budgets.processes import start, wait
 from tracking import ledger
@@ -227,6 +228,30 @@ def test_a_call_without_a_price_stands_at_its_hold_until_it_has_one():
     assert_clean()
     recorded(new_id(), Decimal("0.1"), verb="correction", corrects=hold_id)
     assert money(the_window()) == ("0.1", "0")
+    assert_clean()
+
+
+def test_the_calls_of_a_closed_window_can_be_forgotten_and_still_be_corrected():
+    make_limit("1")
+    make_limit("9", period="hour")
+    call_id, still_open = new_id(), new_id()
+    for hold_id in (call_id, still_open):
+        reserve(call_at(), hold_id=hold_id, amount=Decimal("0.3"))
+    recorded(call_id, Decimal("0.2"))
+    day, hour = BudgetWindow.objects.order_by("id")
+    assert fold_window(day.pk) == 0, "it is not closed"
+    close_window(day.pk, at=NOON + timedelta(days=1))
+    assert fold_window(day.pk) == 1
+    assert Hold.objects.count() == 2, "the other window still counts it"
+    assert_clean()
+    recorded(new_id(), Decimal("0.1"), verb="correction", corrects=call_id)
+    assert (money(day), money(hour)) == (("0.3", "0.3"), ("0.3", "0.3"))
+    BudgetWindow.objects.update(closed_at=NOON)
+    assert fold_window(day.pk) == fold_window(hour.pk) == 1
+    assert [hold.pk for hold in Hold.objects.all()] == [still_open]
+    assert_clean()
+    recorded(new_id(), Decimal("-0.3"), verb="correction", corrects=call_id)
+    assert (money(day), money(hour)) == (("0", "0.3"), ("0", "0.3"))
     assert_clean()
 
 

@@ -206,6 +206,10 @@ class Attempt:
         """The body broke off with `error`."""
         self.error = error
 
+    def held_back(self) -> bytes:
+        """What the caller was not shown yet of a body that broke off. Never raises."""
+        return self.reader.held_back() if isinstance(self.reader, StreamReader) and not self.broken else b""
+
     def wants_tail(self) -> bool:
         """Whether the caller left a stream just before its usage, so that reading a little more tells all."""
         reader = self.reader

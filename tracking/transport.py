@@ -193,6 +193,11 @@ class SyncTee(_Tee, httpx2.SyncByteStream):
                     yield shown
         except GeneratorExit:
             raise
+        except Exception as error:
+            attempt.broke(error)
+            if rest := attempt.held_back():
+                yield rest  # it came before the body broke off
+            raise
         except BaseException as error:
             attempt.broke(error)
             raise
@@ -254,6 +259,11 @@ class AsyncTee(_Tee, httpx2.AsyncByteStream):
                 if shown := feed(chunk):
                     yield shown
         except GeneratorExit:
+            raise
+        except Exception as error:
+            attempt.broke(error)
+            if rest := attempt.held_back():
+                yield rest  # it came before the body broke off
             raise
         except BaseException as error:
             attempt.broke(error)

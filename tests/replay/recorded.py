@@ -154,6 +154,8 @@ def _searches(answer: dict[str, Any]) -> int | None:
     """How often the web was searched: as reported, else the searches in the output (opening a page is none)."""
     if answer.get("tool_usage"):
         return (answer["tool_usage"].get("web_search") or {}).get("num_requests") or 0
+    if re.search(r"-search-(preview|api)", answer.get("model") or ""):
+        return 1  # these models search before they answer, once
     items = [item for item in answer.get("output") or [] if item.get("type") == "web_search_call"]
     return sum((item.get("action") or {}).get("type", "search") == "search" for item in items) or None
 

@@ -176,9 +176,11 @@ def _claim(batch: _Batch, rows: dict[str, Row], now: datetime) -> set[str]:
 
 def claim_ids(entries: Sequence[tuple[str, str, str | None]], *, now: datetime) -> set[str]:
     """Write (id, content hash, time of its row) down where the id is new; returns the new ids. `entries` are sorted."""
+    new: set[str] = set()
+    if not entries:
+        return new
     connection = connections["default"]
     at = db_time(now)
-    new: set[str] = set()
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             ids, hashes, times = map(ledger.array_literal, zip(*entries, strict=True))

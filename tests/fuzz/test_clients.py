@@ -82,10 +82,7 @@ def anthropic_events(count: int) -> list[dict]:
     return [
         {"type": "message_start", "message": begun},
         {"type": "content_block_start", "index": 0, "content_block": block},
-        *(
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": f"w{n}"}}
-            for n in range(count)
-        ),
+        *({"type": "content_block_delta", "index": 0, "delta": word} for word in words),
         {"type": "content_block_stop", "index": 0},
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": count}},
         {"type": "message_stop"},

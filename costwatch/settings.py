@@ -78,6 +78,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "costwatch.accounts.middleware.ReaderTimeZoneMiddleware",
     "tracking.middleware.TrackingMiddleware",
+    "budgets.http.BudgetMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

@@ -38,7 +38,8 @@ def embeddings(ask: Ask) -> Bound:
 def free(ask: Ask) -> Bound:
     """Moderations and token counts: priced as the rates say, which is nothing."""
     meter = "requests" if ask.operation == "moderation" else "token_counts"
-    return ask.bound(ways=((Quantity((meter,), 1),),))
+    model = ask.model or ("omni-moderation-latest" if ask.operation == "moderation" else "")
+    return Bound(ask.provider, model, ways=((Quantity((meter,), 1),),))
 
 
 def transcription(ask: Ask) -> Bound:

@@ -156,7 +156,7 @@ def test_the_operations_keep_the_same_books_as_the_model(own_db, at_once):
 @pytest.mark.database
 def test_the_operations_keep_the_same_books_for_long(own_db, at_once):
     settings_ = settings(
-        max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
     )
     run_state_machine_as_test(Budgets, settings=settings_)
 

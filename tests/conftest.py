@@ -33,9 +33,11 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown():
-    """The recorder of a test ends before the test's database does."""
+    """The recorder of a test, and the connections of its budgets, end before the test's database does."""
     if spool := sys.modules.get("tracking.spool"):
         spool.close()
+    if budgets := sys.modules.get("budgets.connections"):
+        budgets.shut_down()
 
 
 @pytest.fixture(scope="session")

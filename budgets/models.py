@@ -14,6 +14,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from budgets.calendar import WindowRule
+from budgets.formats import usd
 from budgets.validation import (
     check_target,
     default_thresholds,
@@ -128,7 +129,8 @@ class BudgetLimit(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name or f"${self.amount.normalize():f} per {self.period} for {self.subject_text}"
+        how_often = "in total" if self.period == Period.TOTAL else f"per {self.period}"
+        return self.name or f"{usd(self.amount)} {how_often} for {self.subject_text}"
 
     def save(self, *args, by=None, why: str = "", at: datetime | None = None, **kwargs) -> None:
         """Save, write down who changed what, and let it count at once in windows that are open (`budgets.changes`).
@@ -151,7 +153,9 @@ class BudgetLimit(models.Model):
             Scope.USER: str(self.user),
             Scope.GROUP: f"group {self.group}",
         }
-        return texts.get(self.scope) or f"{Scope(self.scope).label} {self.target}"
+        label = Scope(self.scope).label
+        kind = label if self.scope == Scope.API_KEY else label.lower()
+        return texts.get(self.scope) or f"{kind} {self.target}"
 
     @property
     def rule(self) -> WindowRule:
@@ -321,7 +325,7 @@ class BudgetIncrease(models.Model):
         permissions = [("approve_increase", "Can approve or refuse an increase")]
 
     def __str__(self) -> str:
-        return f"${self.amount.normalize():f} more for {self.limit} until {self.until:%Y-%m-%d %H:%M}"
+        return f"{usd(self.amount)} more for {self.limit} until {self.until:%Y-%m-%d %H:%M}"
 
 
 class LimitChange(models.Model):

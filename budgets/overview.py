@@ -14,6 +14,10 @@ from budgets.calendar import window_at
 from budgets.models import BudgetLimit, BudgetWindow
 from budgets.opening import spent_in
 from budgets.queries import EACH, only_subject
+from budgets.subjects import names_of
+
+#: So many limits are compared when the fullest are looked for.
+_MOST_LIMITS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +92,22 @@ def _fullest(limits: Sequence[BudgetLimit], *, at: datetime) -> dict[int, Budget
         subjects=Window(Count("id"), partition_by=F("limit_id")),
     )
     return {window.limit_id: window for window in ranked.filter(rank=1)}
+
+
+def fullest_limits(*, at: datetime, most: int) -> list[tuple[BudgetLimit, str, Overview]]:
+    """The limits in force whose fullest window is fullest, each with whose window that is (an email, an analysis)."""
+    rows = list(
+        BudgetLimit.objects.filter(Q(active_from=None) | Q(active_from__lte=at))
+        .filter(Q(active_until=None) | Q(active_until__gt=at))
+        .filter(owner=None)
+        .select_related("user", "group")
+        .order_by("pk")[:_MOST_LIMITS]
+    )
+    found = overviews(rows, at=at)
+    ranked = sorted((row for row in rows if row.pk in found), key=lambda row: -_share(found[row.pk]))[:most]
+    names = names_of(found[row.pk].subject for row in ranked)
+    return [(row, "" if row.user_id else names[found[row.pk].subject], found[row.pk]) for row in ranked]
+
+
+def _share(one: Overview) -> Decimal:
+    return (one.spent + one.held) / one.limit if one.limit else Decimal(1)

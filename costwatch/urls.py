@@ -5,7 +5,7 @@ from django.shortcuts import redirect
 from django.templatetags.static import static
 from django.urls import include, path
 
-from costwatch.pages import views
+from costwatch.pages import budget, views
 
 
 def favicon(request):
@@ -16,6 +16,8 @@ def favicon(request):
 urlpatterns = [
     path("", views.home, name="home"),
     path("calls/<uuid:call_id>/", views.call, name="call"),
+    path("budget/", budget.budget, name="budget"),
+    path("budget/<int:limit_id>/ask/", budget.ask, name="budget_ask"),
     path("", include("costwatch.accounts.urls")),
     path("admin/", admin.site.urls),
     path("favicon.ico", favicon),

@@ -139,7 +139,7 @@ class BudgetLimitAdmin(ModelAdmin):
     autocomplete_fields = ["user", "group"]
     inlines = [IncreaseInline, ChangeInline]
     change_form_outer_before_template = "admin/budgets/limit_now.html"
-    change_form_before_template = "admin/budgets/limit_preview.html"
+    change_form_after_template = "admin/budgets/limit_preview.html"
     conditional_fields = {
         "user": "scope == 'user'",
         "group": "scope == 'group'",

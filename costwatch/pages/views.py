@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from costwatch.pages import presentation
+from costwatch.pages import budget, presentation
 from tracking import calls, queries
 from tracking.periods import last_days, month, site_zone, today, week
 
@@ -38,6 +38,7 @@ def home(request: HttpRequest) -> HttpResponse:
             "unpriced_calls": sum(day.totals.unpriced for day in days),
             "chart": presentation.chart_of(days),
             "calls": presentation.rows_of(latest, with_users=user_id is None),
+            **budget.standing_for(request, at=now),
         },
     )
 

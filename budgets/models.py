@@ -153,8 +153,7 @@ class BudgetLimit(models.Model):
             Scope.USER: str(self.user),
             Scope.GROUP: f"group {self.group}",
         }
-        label = Scope(self.scope).label
-        kind = label if self.scope == Scope.API_KEY else label.lower()
+        kind = {Scope.API_KEY: "API key", Scope.ANALYSIS: "analysis"}.get(self.scope, self.scope)
         return texts.get(self.scope) or f"{kind} {self.target}"
 
     @property

@@ -11,7 +11,7 @@ from django.db.models.functions import RowNumber
 from budgets import book
 from budgets.book import Limit
 from budgets.calendar import window_at
-from budgets.models import BudgetLimit, BudgetWindow
+from budgets.models import BudgetLimit, BudgetWindow, Crossing
 from budgets.opening import spent_in
 from budgets.queries import EACH, only_subject
 from budgets.subjects import names_of
@@ -111,3 +111,35 @@ def fullest_limits(*, at: datetime, most: int) -> list[tuple[BudgetLimit, str, O
 
 def _share(one: Overview) -> Decimal:
     return (one.spent + one.held) / one.limit if one.limit else Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A window in which calls are being refused now. Money in USD."""
+
+    name: str  # of the limit
+    whose: str  # an email address, the key of an analysis, or "" for all that it counts
+    own: bool  # the user's own limit
+    one: Overview
+
+
+def reached_limits(*, at: datetime, most: int = 20) -> list[Reached]:
+    """The windows of now whose hard limit is reached, or too full for a call that was refused; the fullest first."""
+    snapshot = book.current()
+    now = Q(ends_at__isnull=True) | Q(ends_at__gt=at)
+    refused = Crossing.objects.filter(kind=Crossing.Kind.REFUSED, limit_amount=F("window__limit_amount"))
+    full = Q(spent__gte=F("limit_amount")) | Q(pk__in=refused.values("window"))
+    rows = BudgetWindow.objects.filter(now, full, hard=True, version=F("limit__version"), starts_at__lte=at)
+    found = []
+    for window in rows.select_related("limit__user", "limit__group").order_by("-starts_at", "pk")[: most * 2]:
+        limit = Limit.of(window.limit)
+        one = of_window(window, limit, at=at)
+        if (
+            limit.is_active(at)
+            and not snapshot.is_replaced(limit, window.subject, at)
+            and (one.status == "paused" or window.extra_until is None or window.extra_until <= at)
+        ):
+            found.append((limit, one))
+    names = names_of(one.subject for _, one in found)
+    told = [Reached(limit.name, names[one.subject], limit.owner_id is not None, one) for limit, one in found]
+    return sorted(told, key=lambda line: -_share(line.one))[:most]

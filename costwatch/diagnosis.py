@@ -13,6 +13,9 @@ from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max, Sum
 
+from budgets.models import BudgetLimit
+from budgets.overview import Reached, reached_limits
+from costwatch.formatting import usd
 from tracking import ledger, spool
 from tracking.models import ApiUsageLog, DailyUserRollup, HourlyModelRollup, Rate
 
@@ -247,9 +250,29 @@ def check_unpriced(*, now: datetime) -> Finding:
 
 
 def check_limits(*, now: datetime) -> Finding:
+    """Which limits refuse calls now, whose, until when, and what to do about it."""
+    if not BudgetLimit.objects.exists():
+        return Finding(
+            "Limits", "ok",
+            "There are none: Costwatch refuses no call. A limit error that you see is the provider's own.",
+        )  # fmt: skip
+    reached = reached_limits(at=now, most=10)
+    if not reached:
+        return Finding("Limits", "ok", "None is reached: a limit error that you see is the provider's own.")
+    own = " A user's own limit he raises himself, on his page Budget." if any(line.own for line in reached) else ""
     return Finding(
-        "Limits", "ok", "There are none: Costwatch refuses no call. A limit error that you see is the provider's own."
-    )
+        "Limits", "note", f"Budget limit exceeded: {'; '.join(_refusing(line) for line in reached)}.",
+        "Raise the limit, give a temporary increase, or make it soft, in the administration (Limits); or wait until it "
+        f"resets. Who is paused can ask for more on his page Budget.{own}",
+    )  # fmt: skip
+
+
+def _refusing(line: Reached) -> str:
+    one = line.one
+    held = f" and {usd(one.held)} held" if one.held else ""
+    resets = f"resets {one.resets_at:%Y-%m-%d %H:%M} UTC" if one.resets_at else "does not reset"
+    whose = f" ({line.whose})" if line.whose and line.whose not in line.name else ""
+    return f"{line.name}{whose} has {usd(one.spent)} spent{held} of {usd(one.limit)}, {resets}"
 
 
 def _ago(seconds: float) -> str:

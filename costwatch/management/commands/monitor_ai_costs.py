@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from costwatch.formatting import one_line, quantity, usd
-from costwatch.report import Report, as_json, make_report
+from costwatch.report import BudgetLine, Report, as_json, make_report
 from tracking.periods import site_zone
 from tracking.queries import Totals
 
@@ -23,7 +23,7 @@ MAX_DAYS = 3660
 
 
 class Command(BaseCommand):
-    help = "Show what is spent: overall, by feature, by model, top users, the last seven days, unpriced calls."
+    help = "Show what is spent: overall, by feature, by model, top users, the last seven days, budgets, unpriced calls."
 
     def add_arguments(self, parser):
         parser.add_argument("--days", type=int, default=30, help="how many days, with today (default: 30)")
@@ -78,6 +78,8 @@ def _tables(report: Report, *, boxed: bool) -> RenderableType:
         parts.append(_ranking("Top users", users, boxed))
     days = [(f"{e.day:%a %Y-%m-%d}", e.totals) for e in report.last_days]
     parts.append(_ranking("Last 7 days", days, boxed))
+    if report.budgets:
+        parts.append(_budgets(report, boxed))
     parts.append(_unpriced(report, boxed))
     return Group(*parts)
 
@@ -118,6 +120,44 @@ def _ranking(title: str, entries: Sequence[tuple[str, Totals]], boxed: bool) -> 
     if not entries:
         table.add_row("no calls", "", "", "", "")
     return table
+
+
+_STYLES = {"warning": "yellow", "exceeded": "bold red", "paused": "bold red"}
+
+
+def _budgets(report: Report, boxed: bool) -> Table:
+    table = _table("Budgets" if report.user else "Budgets, the fullest", boxed)
+    table.add_column("", overflow="fold", max_width=40)
+    for name in ("Spent", "Held", "Limit", "Left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Status", no_wrap=True)
+    table.add_column("Resets", no_wrap=True)
+    if report.user:
+        table.add_column("Forecast", no_wrap=True)
+    for line in report.budgets:
+        name = f"{line.name} ({line.whose})" if line.whose else line.name
+        resets = f"{line.resets_at.astimezone(site_zone()):%Y-%m-%d %H:%M}" if line.resets_at else "never"
+        style = _STYLES.get(line.status, "")
+        status = Text(f"{line.status} {line.percent} %", style=style)
+        cells = [
+            Text(one_line(name)),
+            usd(line.spent),
+            usd(line.held),
+            usd(line.limit),
+            usd(line.remaining),
+            status,
+            resets,
+        ]
+        table.add_row(*cells, *([_forecast(line)] if report.user else []))
+    return table
+
+
+def _forecast(line: BudgetLine) -> str:
+    known = line.forecast
+    if known is None or known.expected is None:
+        return "-"
+    reach = f" ({usd(known.low)} to {usd(known.high)})" if known.low is not None else ""
+    return usd(known.expected) + reach
 
 
 def _unpriced(report: Report, boxed: bool) -> Table:

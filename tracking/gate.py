@@ -145,6 +145,11 @@ def current() -> Gate:
     return gate
 
 
+def is_loaded() -> bool:
+    """Whether `current` takes no set-up of Django."""
+    return bool(_gates)
+
+
 def _load(name: str) -> Gate:
     import django
     from django.apps import apps

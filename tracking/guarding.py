@@ -33,7 +33,7 @@ def admit(attempt: Attempt, guard: Any) -> Admitted:
     except Refused:
         raise
     except Exception as error:
-        return _failed(error)
+        return when_it_fails(error)
 
 
 async def aadmit(attempt: Attempt, guard: Any) -> Admitted:
@@ -41,7 +41,7 @@ async def aadmit(attempt: Attempt, guard: Any) -> Admitted:
     try:
         if guard is None or attempt.endpoint.action not in _GUARDED:
             return FREELY
-        if not is_loaded():
+        if not gate.is_loaded():
             import anyio
 
             found = await anyio.to_thread.run_sync(_gate, guard)
@@ -51,7 +51,7 @@ async def aadmit(attempt: Attempt, guard: Any) -> Admitted:
     except Refused:
         raise
     except Exception as error:
-        return _failed(error)
+        return when_it_fails(error)
 
 
 def _gate(guard: Any) -> Gate:
@@ -61,13 +61,11 @@ def _gate(guard: Any) -> Gate:
     return guard() if callable(guard) else guard
 
 
-def is_loaded() -> bool:
-    """Whether asking for the gate takes no set-up."""
-    return bool(gate._gates)
+def when_it_fails(error: Exception) -> Admitted:
+    """What keeps the gate from being asked at all (settings that cannot be read): as with a database that is away.
 
-
-def _failed(error: Exception) -> Admitted:
-    """What keeps the gate from being asked at all (settings that cannot be read): as with a database that is away."""
+    Raises `Refused`, unless `ON_GATE_FAILURE` says otherwise.
+    """
     failures.note("gate", error)
     try:
         from tracking.spool import settings_of

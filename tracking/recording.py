@@ -154,6 +154,8 @@ def _write(batch: _Batch, rows: dict[str, Row], now: datetime, make_row: Callabl
         found, released = results.resolve(keyed, now=now, make_row=make_row)
         written += found
         over += [settling.void(key, now) for key in released]
+    # Two connections of one session saw the same response, and each held for it.
+    over += [settling.void(hold, now) for key in known if (hold := batch.events[key].facts.get("hold"))]
     write_rows(written, more=over)
     return Recorded(recorded=len(fresh), duplicates=duplicates, conflicts=conflicts, rows=len(written))
 

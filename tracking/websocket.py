@@ -22,6 +22,7 @@ from tracking.context import NOBODY, Attribution
 from tracking.events import CallEvent
 from tracking.failures import failures
 from tracking.meter import Meter
+from tracking.session_guard import CLOSE_CODE, SessionGuard
 from tracking.wire.sessions import Session
 
 _RESOURCES = "openai.resources."
@@ -98,12 +99,18 @@ def _watched(connect: Any, *, socket_of: Any) -> Any:
         @functools.wraps(connect)
         async def aconnect(manager: Any, *args: Any, **kwargs: Any) -> Any:
             opened = await connect(manager, *args, **kwargs)
+            guard = None
             if (transport := _transport_of(manager)) is not None:
                 try:
                     who = await context.aresolve(transport.attribution)
-                    _meter_async(socket_of(opened), _session(socket_of(opened), manager, transport.meter, who))
+                    socket = socket_of(opened)
+                    session, guard = _session(socket, manager, transport.meter, who)
+                    _meter_async(socket, session, guard)
                 except Exception as error:
                     failures.note("websocket", error)
+            if guard is not None and guard.needs_hold:
+                await guard.ahold()
+                await _anext_step(socket, guard)
             return opened
 
         return aconnect
@@ -111,12 +118,18 @@ def _watched(connect: Any, *, socket_of: Any) -> Any:
     @functools.wraps(connect)
     def connected(manager: Any, *args: Any, **kwargs: Any) -> Any:
         opened = connect(manager, *args, **kwargs)
+        guard = None
         if (transport := _transport_of(manager)) is not None:
             try:
                 who = context.resolve(transport.attribution)
-                _meter_sync(socket_of(opened), _session(socket_of(opened), manager, transport.meter, who))
+                socket = socket_of(opened)
+                session, guard = _session(socket, manager, transport.meter, who)
+                _meter_sync(socket, session, guard)
             except Exception as error:
                 failures.note("websocket", error)
+        if guard is not None and guard.needs_hold:
+            guard.hold()
+            _next_step(socket, guard)
         return opened
 
     return connected
@@ -132,7 +145,7 @@ def _transport_of(manager: Any) -> Any:
     return None
 
 
-def _session(socket: Any, manager: Any, meter: Meter, who: Attribution = NOBODY) -> Session:
+def _session(socket: Any, manager: Any, meter: Meter, who: Attribution = NOBODY) -> tuple[Session, SessionGuard | None]:
     url = urlsplit(getattr(getattr(socket, "request", None), "path", "") or "")
     query = parse_qs(url.query)
     model = (query.get("model") or query.get("deployment") or [""])[0][:200]
@@ -158,59 +171,83 @@ def _session(socket: Any, manager: Any, meter: Meter, who: Attribution = NOBODY)
 
     def emit(event: CallEvent) -> None:
         try:
+            if guard is not None and event.status != "refused":
+                guard.seen(event)
             meter.sink(event)
         except Exception as error:
             failures.note("sink", error)
 
-    return Session(path=path, model=model, emit=emit, make=make)
+    session = Session(path=path, model=model, emit=emit, make=make)
+    guard = SessionGuard(meter.gate, template=make, session=session) if meter.gate is not None else None
+    return session, guard
 
 
-def _meter_sync(socket: Any, session: Session) -> None:
-    recv, close = socket.recv, socket.close
+def _meter_sync(socket: Any, session: Session, guard: SessionGuard | None = None) -> None:
+    recv, send, close = socket.recv, getattr(socket, "send", None), socket.close
 
     @functools.wraps(recv)
     def metered_recv(*args: Any, **kwargs: Any) -> Any:
+        _next_step(socket, guard)
         try:
             message = recv(*args, **kwargs)
         except Exception as error:
             _broke(session, error)
             raise
         _see(session, message)
+        if guard is not None and guard.needs_hold:
+            guard.hold()
         return message
+
+    @functools.wraps(send)
+    def guarded_send(*args: Any, **kwargs: Any) -> Any:
+        _next_step(socket, guard)
+        return send(*args, **kwargs)
 
     @functools.wraps(close)
     def metered_close(*args: Any, **kwargs: Any) -> Any:
         try:
             return close(*args, **kwargs)
         finally:
-            _end(session)
+            _end(session, guard=guard)
 
     socket.recv, socket.close = metered_recv, metered_close
-    weakref.finalize(socket, _end, session)
+    if guard is not None:
+        socket.send = guarded_send
+    weakref.finalize(socket, _end, session, guard=guard)
 
 
-def _meter_async(socket: Any, session: Session) -> None:
-    recv, close = socket.recv, socket.close
+def _meter_async(socket: Any, session: Session, guard: SessionGuard | None = None) -> None:
+    recv, send, close = socket.recv, getattr(socket, "send", None), socket.close
 
     @functools.wraps(recv)
     async def metered_recv(*args: Any, **kwargs: Any) -> Any:
+        await _anext_step(socket, guard)
         try:
             message = await recv(*args, **kwargs)
         except Exception as error:
             _broke(session, error)
             raise
         _see(session, message)
+        if guard is not None and guard.needs_hold:
+            await guard.ahold()
         return message
+
+    @functools.wraps(send)
+    async def guarded_send(*args: Any, **kwargs: Any) -> Any:
+        await _anext_step(socket, guard)
+        return await send(*args, **kwargs)
 
     @functools.wraps(close)
     async def metered_close(*args: Any, **kwargs: Any) -> Any:
         try:
             return await close(*args, **kwargs)
         finally:
-            _end(session)
+            _end(session, guard=guard)
 
     socket.recv, socket.close = metered_recv, metered_close
-    weakref.finalize(socket, _end, session)
+    if guard is not None:
+        socket.send = guarded_send
+    weakref.finalize(socket, _end, session, guard=guard)
 
 
 def _see(session: Session, message: Any) -> None:
@@ -228,8 +265,28 @@ def _broke(session: Session, error: BaseException) -> None:
         _end(session, status="incomplete")
 
 
-def _end(session: Session, status: str = "cancelled") -> None:
+def _end(session: Session, status: str = "cancelled", guard: SessionGuard | None = None) -> None:
     try:
         session.end(status=status)
+        if guard is not None:
+            guard.end()
     except Exception as error:
         failures.note("websocket_end", error)
+
+
+def _next_step(socket: Any, guard: SessionGuard | None) -> None:
+    """Close the session and raise where its budget is gone."""
+    if guard is not None and guard.refused is not None:
+        socket.close(CLOSE_CODE, guard.refused.code)
+        raise guard.error(_address(socket))
+
+
+async def _anext_step(socket: Any, guard: SessionGuard | None) -> None:
+    if guard is not None and guard.refused is not None:
+        await socket.close(CLOSE_CODE, guard.refused.code)
+        raise guard.error(_address(socket))
+
+
+def _address(socket: Any) -> str:
+    path = getattr(getattr(socket, "request", None), "path", "") or "/"
+    return f"wss://{(getattr(socket, 'request', None) and socket.request.headers.get('Host')) or 'localhost'}{path}"

@@ -28,6 +28,7 @@ _BY_ENDPOINT: dict[str, Callable[[Ask], Bound]] = {
     "/v1/messages/batches": batches.anthropic,
     "/v1/batches": batches.openai,
     "/v1/realtime": batches.realtime,
+    "/v1/live": batches.session_length,
 }
 _BY_OPERATION: dict[str, Callable[[Ask], Bound]] = {
     "embeddings": media.embeddings,

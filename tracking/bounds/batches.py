@@ -10,6 +10,9 @@ from tracking.bounds.request import Ask
 from tracking.bounds.types import Bound, Output, Quantity
 from tracking.wire.requests import Sent
 
+#: sessions billed by their length are recorded, and held for, this often
+SESSION_STEP_S = 60
+
 
 def anthropic(ask: Ask) -> Bound:
     """POST /v1/messages/batches: the sum of its requests."""
@@ -37,6 +40,11 @@ def _flat(parts: list[Bound]) -> list[Bound]:
 def openai(ask: Ask) -> Bound:
     """POST /v1/batches: its requests are in a file that the provider has."""
     return ask.bound().without("a batch whose requests are in a file of the provider's")
+
+
+def session_length(ask: Ask) -> Bound:
+    """What a session billed by its length uses until it is asked about again, and once more as long."""
+    return ask.bound(ways=((Quantity(("session_seconds",), 2 * SESSION_STEP_S),),))
 
 
 def realtime(ask: Ask) -> Bound:

@@ -43,7 +43,7 @@ class Session:
         self.model = model
         self.transcription_model = ""
         self.id = ""
-        self._emit = emit
+        self.emit = self._emit = emit
         self._make = make
         self._open: dict[str, tuple[int, int, int]] = {}  # response -> opened at us, opened ns, first content ns
         self._seconds = 0.0  # the session's length, as far as it is known

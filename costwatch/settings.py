@@ -67,6 +67,10 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -238,8 +242,57 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# --- Demo ---------------------------------------------------------------------------------------
-DEMO_PASSWORD = env.str("DEMO_PASSWORD", "")  # of the demo's accounts; empty: one is made up and printed
+# --- API ----------------------------------------------------------------------------------------
+# How long a login token is accepted.
+LOGIN_HOURS = env.whole("LOGIN_HOURS", 10, minimum=1, maximum=8_760, unit="hours")
+# Requests in a minute: of one key or account; without one, of an address.
+API_REQUESTS_PER_MINUTE = env.whole("API_REQUESTS_PER_MINUTE", 1200, minimum=1, maximum=1_000_000, unit="requests")
+# Logins tried in a minute: for one account, and from one address.
+LOGINS_PER_MINUTE = env.whole("LOGINS_PER_MINUTE", 10, minimum=1, maximum=1_000, unit="logins")
+LOGINS_PER_MINUTE_AND_ADDRESS = env.whole("LOGINS_PER_MINUTE_AND_ADDRESS", 30, minimum=1, maximum=10_000, unit="logins")
+# Proxies in front of the web server that append to X-Forwarded-For: so many of its entries are believed.
+PROXIES = env.whole("PROXIES", 0, minimum=0, maximum=10, unit="proxies")
+# The most ledger rows that a report reads where no rollup has its dimensions.
+REPORT_MAX_ROWS = env.whole("REPORT_MAX_ROWS", 100_000, minimum=1, maximum=100_000_000, unit="rows")
+# Counts of requests: in Redis for all processes; without one each process keeps its own.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 10_000}}
+}
+KNOX_TOKEN_MODEL = "accounts.ApiKey"  # noqa: S105 - the name of a model
+REST_KNOX = {"TOKEN_PREFIX": "cw_", "AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": None}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "costwatch.accounts.authentication.KeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["tracking.api.parsers.ExactJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_THROTTLE_CLASSES": ["costwatch.api.throttles.RequestThrottle"],
+    "DEFAULT_SCHEMA_CLASS": "costwatch.api.schema.Schema",
+    "EXCEPTION_HANDLER": "costwatch.api.problems.exception_handler",
+    "NUM_PROXIES": PROXIES,
+    # `?format=` is a parameter of exports, not of DRF.
+    "URL_FORMAT_OVERRIDE": None,
+    "UNICODE_JSON": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Costwatch",
+    "VERSION": "1",
+    "DESCRIPTION": "What AI calls cost, by whom and for what; what may be spent. Money is in USD, times are ISO 8601 "
+    "with offset, days are those of the site's time zone.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PUBLIC": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "/static/costwatch/icon.svg",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False},
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
 
 # --- Logging ------------------------------------------------------------------------------------
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))

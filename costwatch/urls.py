@@ -20,5 +20,9 @@ urlpatterns = [
     path("budget/<int:limit_id>/ask/", budget.ask, name="budget_ask"),
     path("", include("costwatch.accounts.urls")),
     path("admin/", admin.site.urls),
+    path("api/", include("costwatch.api.urls")),
     path("favicon.ico", favicon),
 ]
+handler400 = "costwatch.api.problems.bad_request"
+handler404 = "costwatch.api.problems.not_found"
+handler500 = "costwatch.api.problems.server_error"

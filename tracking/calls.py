@@ -85,15 +85,55 @@ class CallDetail:
     receipt: dict[str, Any] = field(default_factory=dict)
 
 
-def latest_calls(*, user_id: int | None = None, limit: int = 50, before: str | None = None) -> CallPage:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFilter:
+    """Which calls a list shows; what is empty is not asked for. `since` counts, `until` does not."""
+
+    provider: str = ""
+    model: str = ""
+    service: str = ""
+    feature: str = ""
+    analysis: str = ""
+    status: str = ""  # as it is known by now
+    price_status: str = ""  # as it is known by now
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def rows(self, rows: QuerySet) -> QuerySet:
+        """The rows that can match: what a correction may have changed since is looked at in `matches`."""
+        names = ("provider", "model", "service", "feature")
+        rows = rows.filter(**{name: value for name in names if (value := getattr(self, name))})
+        if self.analysis:
+            rows = rows.filter(analysis_id=self.analysis)
+        if self.since is not None:
+            rows = rows.filter(occurred_at__gte=self.since)
+        if self.until is not None:
+            rows = rows.filter(occurred_at__lt=self.until)
+        if self.status:
+            rows = rows.filter(status__in={self.status, "pending"})
+        if self.price_status:
+            rows = rows.filter(price_status__in={self.price_status, "unpriced"})
+        return rows
+
+    def matches(self, call: Call) -> bool:
+        """Whether a call, its corrections included, is one of them."""
+        return self.status in ("", call.status) and self.price_status in ("", call.price_status)
+
+
+def latest_calls(
+    *, user_id: int | None = None, limit: int = 50, before: str | None = None, where: CallFilter | None = None
+) -> CallPage:
     """Calls newest first, of one user where given; `before` is the cursor that the page before gave as `next`.
 
-    Raises `ValueError` for a cursor that is none.
+    Pages may be shorter than `limit` where `where` asks for a status. Raises `ValueError` for a cursor that is none.
     """
     rows = ApiUsageLog.objects.filter(corrects=None)
     if user_id is not None:
         rows = rows.filter(user_id=user_id)
-    return _page(rows, bounded_limit(limit), before)
+    if where is None:
+        return _page(rows, bounded_limit(limit), before)
+    page = _page(where.rows(rows), bounded_limit(limit), before)
+    return CallPage(calls=[call for call in page.calls if where.matches(call)], next=page.next)
 
 
 def unpriced_calls(*, user_id: int | None = None, limit: int = 50, before: str | None = None) -> CallPage:

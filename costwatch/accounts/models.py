@@ -7,6 +7,7 @@ from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower
+from knox.models import AbstractAuthToken, AuthTokenManager
 
 
 def validate_time_zone(name: str) -> None:
@@ -74,3 +75,50 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.email
+
+
+class ApiKeyManager(AuthTokenManager):
+    """Makes tokens; `expiry` is a moment here, not a duration."""
+
+    def create(self, user, expiry=None, prefix=None, **fields) -> tuple["ApiKey", str]:
+        """A token and its secret, which is not kept."""
+        token, secret = super().create(user, expiry=None, prefix=prefix, **fields)
+        if expiry is not None:
+            token.expiry = expiry
+            token.save(update_fields=["expiry"])
+        return token, secret
+
+
+class ApiKey(AbstractAuthToken):
+    """One secret of an API key, or of a login; only its hash is kept. Keys are told by their public id.
+
+    A key that is rotated has two rows of one public id, each with a generation of its own.
+    """
+
+    class Kind(models.TextChoices):
+        KEY = "key", "API key"
+        LOGIN = "login"
+
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.KEY)
+    public_id = models.CharField(max_length=40, blank=True, help_text="how limits and reports name it; not secret")
+    generation = models.PositiveIntegerField(default=1)
+    name = models.CharField(max_length=200)
+    scopes = models.JSONField(default=list, help_text="what it may do: read, ingest, call, admin")
+    environment = models.CharField(max_length=40, blank=True)
+    last_used_at = models.DateTimeField(null=True, help_text="to the minute")
+    revoked_at = models.DateTimeField(null=True)
+    password_mark = models.CharField(max_length=32, blank=True, help_text="of a login: dies with the password")
+
+    objects = ApiKeyManager()
+
+    class Meta:
+        verbose_name = "API key"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["public_id", "generation"], condition=~models.Q(public_id=""), name="api_key_generation_unique"
+            )
+        ]
+        indexes = [models.Index(fields=["user", "kind", "-created"], name="api_key_of_user")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.public_id or self.kind})"

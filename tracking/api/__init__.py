@@ -1,0 +1,1 @@
+"""The HTTP API of the ledger: parse, one domain call, format."""

@@ -1,0 +1,60 @@
+"""Reading what is sent: bounded, exact, and without surprises."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from rest_framework import status
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import BaseParser
+
+#: The largest body that a view takes unless it says otherwise, in bytes.
+MAX_BODY_BYTES = 64 * 1024
+
+
+class TooLarge(APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The body is too large."
+    default_code = "too_large"
+
+
+def read_bounded(stream: Any, parser_context: dict[str, Any] | None) -> bytes:
+    """The body. Raises `TooLarge` for one beyond the view's `max_body_bytes`, having read no more than that."""
+    most = getattr((parser_context or {}).get("view"), "max_body_bytes", MAX_BODY_BYTES)
+    body = stream.read(most + 1)
+    if len(body) > most:
+        raise TooLarge(f"A body of at most {most} bytes is read here.")
+    return body
+
+
+class ExactJSONParser(BaseParser):
+    """JSON with exact numbers: fractions become `Decimal`; NaN, infinities and names given twice are refused."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: dict | None = None) -> Any:
+        return exact_json(read_bounded(stream, parser_context))
+
+
+def exact_json(body: bytes) -> Any:
+    """The value. Raises `ParseError` for what is not JSON in UTF-8."""
+    try:
+        return json.loads(body.decode("utf-8"), parse_float=Decimal, parse_constant=_refused, object_pairs_hook=_object)
+    except (ValueError, InvalidOperation, RecursionError) as error:
+        said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+        raise ParseError(f"The body is not valid JSON: {said}") from None
+
+
+def _refused(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number.")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object.")
+    if any("\0" in name for name in found):
+        raise ValueError("a name holds a null character.")
+    return found

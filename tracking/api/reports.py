@@ -1,0 +1,166 @@
+"""`/api/v1/reports`: sums of calls, grouped."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.utils import timezone
+from rest_framework import serializers
+
+from tracking import reports
+from tracking.api.access import whose
+from tracking.api.fields import Choice, Page, Text, UsdText, When, Zone
+from tracking.api.usage import SERVICES
+from tracking.api.views import ApiView, endpoint
+from tracking.events import STATUSES
+from tracking.periods import day_of, last_days, start_of
+from tracking.reports import NAMES, TAG, TIMES, Ask, Group
+
+DEFAULT_DAYS = 30
+_VALID = f"{', '.join([*TIMES, *NAMES])}, {TAG}<name>"
+
+
+class ReportQuery(Page):
+    """What is summed, and how it is grouped. `tag:<name>=<value>` filters by a tag."""
+
+    open_prefix = TAG
+
+    group_by = Text(default="day", help_text=f"one or two of {_VALID}, separated by a comma")
+    since = When(default=None, help_text="from this day or moment on; without it: the last 30 days")
+    until = When(
+        default=None, help_text="up to this day or moment, which is not part of it; without it: to the end of today"
+    )
+    tz = Zone(default="", help_text="days of this time zone; for sums by provider, model and service only")
+    user = Text(
+        default="", max_length=20, help_text="staff only: the id of an account, or `all`; without it, the caller's own"
+    )
+    provider = Text(default="", max_length=40, help_text="calls of this provider only")
+    model = Text(default="", help_text="calls of this model only")
+    service = Choice(SERVICES, default="", help_text="calls of this product line only")
+    feature = Text(default=None, allow_blank=True, help_text="calls of this feature only; empty: those without one")
+    analysis = Text(default="", help_text="calls of this analysis only")
+    api_key = Text(default="", help_text="calls by this API key only: its public id")
+    status = Choice(STATUSES, default="", help_text="calls that ended so, as they were recorded")
+
+    def validate_group_by(self, value: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in value.split(","))
+        wrong = [name for name in names if not reports.is_dimension(name)]
+        if wrong:
+            raise serializers.ValidationError(f'"{wrong[0]}" is not a dimension. Use one or two of: {_VALID}.')
+        if len(names) > 2 or len(set(names)) != len(names) or len(set(names) & set(TIMES)) > 1:
+            raise serializers.ValidationError("Group by one or two different dimensions, of which one may be a time.")
+        return names
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        values = super().to_internal_value(data)
+        tags = {name: str(data[name]) for name in data if name.startswith(TAG)}
+        wrong = [name for name, value in tags.items() if not reports.is_dimension(name) or "\0" in name + value]
+        if wrong or len(tags) > 8:
+            raise serializers.ValidationError({(wrong or [TAG])[0]: "Give up to 8 tags, as in tag:team=search."})
+        return {**values, "tags": tags}
+
+
+class GroupAnswer(serializers.Serializer):
+    """One group and its sums."""
+
+    group = serializers.DictField(help_text='the value of each dimension, by its name; "" or null: calls without one')
+    user_email = serializers.CharField(required=False, help_text="where users are a dimension: the email address")
+    cost = UsdText(help_text="USD; without the calls that have no price yet")
+    calls = serializers.IntegerField(help_text="calls")
+    errors = serializers.IntegerField(help_text="calls that failed")
+    unpriced_calls = serializers.IntegerField(help_text="calls that have no price yet")
+    input_tokens = serializers.IntegerField(help_text="tokens in, cached ones included")
+    cache_read_tokens = serializers.IntegerField(help_text="tokens in that were read from a cache")
+    output_tokens = serializers.IntegerField(help_text="tokens out, reasoning included")
+    audio_ms = serializers.IntegerField(help_text="milliseconds of sound billed by duration")
+    characters = serializers.IntegerField(help_text="characters spoken")
+
+
+class ReportAnswer(serializers.Serializer):
+    """A page of groups: in the order of time where time is a dimension, then the dearest first."""
+
+    group_by = serializers.ListField(child=serializers.CharField(), help_text="the dimensions")
+    start = serializers.CharField(help_text="when the period begins")
+    end = serializers.CharField(help_text="when it is over; not part of it")
+    time_zone = serializers.CharField(help_text="whose days these are")
+    source = serializers.CharField(help_text="the sums it comes from, or `ledger`")
+    rows_read = serializers.IntegerField(allow_null=True, help_text="rows of the ledger that were read; null: none")
+    groups = GroupAnswer(many=True, help_text="the groups")
+    next = serializers.CharField(allow_null=True, help_text="the cursor of the next page; null: this is the last")
+
+
+class ReportView(ApiView):
+    """Sums of calls."""
+
+    @endpoint("Grouped sums", query=ReportQuery, answer=ReportAnswer, problems=(404,))
+    def get(self, request: Any, query: dict) -> dict:
+        """Sums over any period by one or two dimensions.
+
+        What no rollup has (API keys, tags, statuses, analyses, hours of one user, ...) is read from the ledger, for at
+        most `REPORT_MAX_ROWS` calls; `source` says so.
+        """
+        ask = _ask(request, query)
+        try:
+            found = reports.report(ask, max_rows=settings.REPORT_MAX_ROWS)
+        except reports.ReportRefused as refused:
+            raise serializers.ValidationError({refused.field: str(refused)}) from None
+        first = _offset(query["cursor"])
+        shown = found.groups[first : first + query["limit"]]
+        after = first + len(shown)
+        emails = reports.with_emails(shown)
+        return {
+            "group_by": ask.group_by,
+            "start": ask.start.astimezone(ask.zone).isoformat(),
+            "end": ask.end.astimezone(ask.zone).isoformat(),
+            "time_zone": ask.zone.key,
+            "source": found.source,
+            "rows_read": found.rows_read,
+            "groups": [_group(group, emails) for group in shown],
+            "next": str(after) if after < len(found.groups) else None,
+        }
+
+
+def _ask(request: Any, query: dict[str, Any]) -> Ask:
+    user_id = whose(request, query["user"])
+    names = ("provider", "model", "service", "analysis", "api_key", "status")
+    filters = {name: query[name] for name in names if query[name]} | query["tags"]
+    if query["feature"] is not None:
+        filters["feature"] = query["feature"]
+    if user_id is not None:
+        filters["user"] = user_id
+    today = last_days(timezone.now(), DEFAULT_DAYS)
+    end = query["until"] or today.ends_at
+    start = query["since"] or start_of(day_of(end - timedelta(seconds=1)) - timedelta(days=DEFAULT_DAYS - 1))
+    if start >= end:
+        raise serializers.ValidationError({"until": "It must come after since."})
+    extra = {"zone": ZoneInfo(query["tz"])} if query["tz"] else {}
+    return Ask(group_by=query["group_by"], start=start, end=end, filters=filters, **extra)
+
+
+def _offset(cursor: str) -> int:
+    if not cursor:
+        return 0
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 9:
+        raise serializers.ValidationError({"cursor": "This is not a cursor of this list."})
+    return int(cursor)
+
+
+def _group(group: Group, emails: dict[int, str]) -> dict[str, Any]:
+    totals = group.totals
+    shown: dict[str, Any] = {
+        "group": {name: _value(name, value) for name, value in group.values.items()},
+        "unpriced_calls": totals.unpriced,
+        **{name: getattr(totals, name) for name in GroupAnswer().fields if hasattr(totals, name)},
+    }
+    if "user" in group.values:
+        shown["user_email"] = emails.get(group.values["user"], "")
+    return shown
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in TIMES:
+        return value.isoformat()
+    return (value or None) if name == "user" else value

@@ -1,0 +1,110 @@
+"""What every view of the API is made of: a question that is checked, one domain call, an answer that is documented."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers, status
+from rest_framework.exceptions import ParseError
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from tracking.api.access import HasScope
+from tracking.api.fields import Question
+from tracking.api.parsers import MAX_BODY_BYTES
+
+UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class ProblemAnswer(serializers.Serializer):
+    """An error, as RFC 9457 describes it."""
+
+    type = serializers.CharField(help_text="what kind of error; `about:blank`: what the status says")
+    title = serializers.CharField(help_text="the kind in words")
+    status = serializers.IntegerField(help_text="the HTTP status")
+    detail = serializers.CharField(help_text="what is wrong, and what to do next")
+    errors = serializers.DictField(
+        required=False, help_text="what is wrong, by the name of the field or parameter; names are joined by dots"
+    )
+
+
+_PROBLEMS = {
+    400: "A parameter or field is wrong: `errors` names it and what is valid.",
+    401: "No token, or one that is wrong, revoked or expired.",
+    403: "The key lacks the scope, or the account the permission.",
+    404: "It does not exist, or is somebody else's.",
+    405: "The method is not one of this address.",
+    406: "None of the formats asked for can be given.",
+    413: "The body is too large.",
+    415: "The body is of a type that is not read here.",
+    429: "Too many requests: `Retry-After` says when to come back, in seconds.",
+}
+
+
+class ApiView(APIView):
+    """A view of the API: a signed-in account, a key with the right scope, a bounded body."""
+
+    permission_classes = [IsAuthenticated, HasScope]
+    #: the scope a key needs, by method; `read` where nothing is said
+    scopes: dict[str, str] = {}
+    #: the largest body it takes, in bytes
+    max_body_bytes = MAX_BODY_BYTES
+
+
+def endpoint(
+    summary: str,
+    *,
+    answer: Any = None,
+    query: type[serializers.Serializer] | None = None,
+    body: type[serializers.Serializer] | None = None,
+    code: int = status.HTTP_200_OK,
+    problems: tuple[int, ...] = (),
+    tags: tuple[str, ...] = (),
+    description: str = "",
+) -> Callable:
+    """Make a method of a view: it is called with the checked `query` and `body` (dicts), and what it returns is
+    answered in the shape of the serializer `answer`. All three stand in the schema. A `Response` is passed on as it is.
+    """
+
+    def make(method: Callable) -> Callable:
+        @wraps(method)
+        def answered(self: ApiView, request: Any, **parts: Any) -> Response:
+            asked = dict(parts)
+            asked["query"] = _checked(query or Question, request.query_params)
+            if body is not None:
+                if not isinstance(request.data, dict):
+                    raise ParseError("The body must be a JSON object.")
+                asked["body"] = _checked(body, request.data)
+            found = method(self, request, **asked)
+            if isinstance(found, Response):
+                return found
+            return Response(answer(found).data if answer is not None else None, status=code)
+
+        codes = [400, 401, 403, 405, 406, 429, *([413, 415] if body else []), *problems]
+        return extend_schema(
+            summary=summary,
+            description=description or (method.__doc__ or ""),
+            parameters=[query] if query else [],
+            request=body,
+            tags=list(tags) or None,
+            responses={
+                code: answer if answer is not None else OpenApiResponse(description="Done."),
+                **{
+                    (one, "application/problem+json"): OpenApiResponse(ProblemAnswer, description=_PROBLEMS[one])
+                    for one in sorted(set(codes))
+                    if one in _PROBLEMS
+                },
+            },
+        )(answered)
+
+    return make
+
+
+def _checked(kind: type[serializers.Serializer], data: Any) -> dict[str, Any]:
+    serializer = kind(data=data)
+    serializer.is_valid(raise_exception=True)
+    return serializer.validated_data

@@ -36,6 +36,7 @@ class Recorded:
     duplicates: int  # there already: nothing changed
     conflicts: tuple[str, ...]  # there already with other content: not recorded again
     rows: int  # ledger rows written, corrections included
+    new: frozenset[str] = frozenset()  # the ids that told something new, as 32 hex digits
 
 
 @dataclass(slots=True)
@@ -157,7 +158,8 @@ def _write(batch: _Batch, rows: dict[str, Row], now: datetime, make_row: Callabl
     # Two connections of one session saw the same response, and each held for it.
     over += [settling.void(hold, now) for key in known if (hold := batch.events[key].facts.get("hold"))]
     write_rows(written, more=over)
-    return Recorded(recorded=len(fresh), duplicates=duplicates, conflicts=conflicts, rows=len(written))
+    told = frozenset([*fresh, *settled])
+    return Recorded(recorded=len(fresh), duplicates=duplicates, conflicts=conflicts, rows=len(written), new=told)
 
 
 def write_rows(rows: Sequence[Row], *, more: Sequence[Outcome] = ()) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracking.usage import anthropic, openai
+from tracking.usage import anthropic, openai, plain
 from tracking.usage.types import Totals, Usage, totals, walk
 
 __all__ = ["Totals", "Usage", "operation_of", "read_usage", "totals", "walk"]
@@ -57,9 +57,14 @@ def read_usage(
     "size"}), `audio_seconds`, `session_seconds`, `file_searches`, `containers`, `web_searches`, `image_model` (the
     model behind an image made inside a response), `svg_usage`.
 
+    Besides the providers' shapes, `usage` may be {"meters": {...}}: see `tracking.usage.plain`.
+
     Never raises on bad input: whatever is wrong, contradictory or unknown is flagged, and makes the call unpriced
     where it may change the price. Quantities are never negative.
     """
+    if plain.is_plain(usage):
+        facts = facts if isinstance(facts, Mapping) else {}
+        return plain.read(provider=provider, model=model, usage=usage, facts=facts, batch=batch)
     shape = openai
     if provider == "anthropic" or (isinstance(usage, Mapping) and any(key in usage for key in _ANTHROPIC_ONLY)):
         shape = anthropic

@@ -4,12 +4,14 @@ from django.urls import include, path, re_path
 
 from costwatch.api import ai_costs, auth, cost_monitoring
 from costwatch.api.docs import DocsView, SchemaView
+from tracking.api.export import ExportView
 
 cost_monitoring_urls = [
     path("dashboard", cost_monitoring.DashboardView.as_view(), name="api-dashboard"),
     path("summary", cost_monitoring.SummaryView.as_view(), name="api-summary"),
     path("usage-logs", cost_monitoring.UsageLogsView.as_view(), name="api-usage-logs"),
     path("budget", cost_monitoring.BudgetView.as_view(), name="api-budget"),
+    path("export", ExportView.as_view(), name="api-export"),
 ]
 v1_urls = [
     path("auth/login", auth.LoginView.as_view(), name="api-login"),

@@ -10,6 +10,7 @@ from rest_framework.exceptions import NotFound
 from tracking import queries
 from tracking.api.access import sees_all, whose
 from tracking.api.fields import Choice, ForUser, Moment, Page, Question, Text, UsdText, When
+from tracking.api.ingest import SendsUsage
 from tracking.api.views import ApiView, endpoint
 from tracking.calls import CallFilter, CallPage
 from tracking.events import SERVICE_BY_OPERATION, STATUSES
@@ -161,7 +162,7 @@ class CallDetailAnswer(CallAnswer):
     corrections = CorrectionAnswer(many=True, help_text="what changed it, the oldest first")
 
 
-class UsageList(ApiView):
+class UsageList(SendsUsage):
     """The calls."""
 
     @endpoint("List calls", query=UsageQuery, answer=CallsAnswer, problems=(404,))

@@ -1,0 +1,170 @@
+"""Sending usage over HTTP, and taking it out again as a file."""
+
+import csv
+import io
+import json
+import uuid
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import OperationalError
+from django.utils import timezone
+
+from tests.api.conftest import Caller, key_for, login_of
+from tests.tracking.test_ingestion import an_item
+from tracking.models import ApiUsageLog
+
+pytestmark = pytest.mark.django_db
+USAGE = "/api/v1/usage"
+
+
+def event(**changes) -> dict:
+    return an_item(**{"at": timezone.now().isoformat(), **changes})
+
+
+def send(caller: Caller, body, *, code: int, content_type: str = "application/json"):
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    response = caller.client.post(
+        USAGE, sent, content_type=content_type, headers={"authorization": f"Bearer {caller.token}"}
+    )
+    assert response.status_code == code, response.content
+    return response.json()
+
+
+def test_one_event_again_and_with_other_content(alice, owner):
+    one = event(user=owner.email, tags={"team": "blue"})
+    made = send(alice, one, code=201)
+    assert made == {"index": 0, "id": one["id"], "status": "recorded", "code": 201, "errors": {}}
+    assert send(alice, one, code=200)["status"] == "duplicate"
+    problem = send(alice, {**one, "feature": "else"}, code=409)
+    assert (problem["status"], "other content" in problem["detail"]) == (409, True)
+    assert alice.get(f"{USAGE}/{one['id']}")["cost"] == "0.0075"
+    assert ApiUsageLog.objects.count() == 1
+
+
+def test_a_bad_event_is_a_problem_that_names_its_fields(alice):
+    problem = send(alice, event(provider=..., prompt="hello"), code=400)
+    assert problem["errors"]["provider"] == ["is missing"] and "prompt" in problem["errors"]
+    assert "hello" not in json.dumps(problem)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_batch_tells_of_each_event(alice, wrapped):
+    batch = [event(), event(model=...), event()]
+    answer = send(alice, {"events": batch} if wrapped else batch, code=207)
+    assert {name: answer[name] for name in ("recorded", "duplicates", "conflicts", "invalid")} == {
+        "recorded": 2, "duplicates": 0, "conflicts": 0, "invalid": 1,
+    }  # fmt: skip
+    assert [result["code"] for result in answer["results"]] == [201, 400, 201]
+    assert send(alice, [batch[0], batch[2]], code=200)["duplicates"] == 2
+    assert send(alice, [], code=200)["results"] == []
+
+
+def test_lines_of_which_one_is_broken(alice):
+    lines = [json.dumps(event()), "{broken", "", json.dumps(event()), '{"at": NaN}']
+    answer = send(alice, "\n".join(lines).encode(), code=207, content_type="application/x-ndjson")
+    assert [result["status"] for result in answer["results"]] == ["recorded", "invalid", "recorded", "invalid"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "told"),
+    [
+        (b"{broken", 400, "not valid JSON"),
+        (b'[{"at": NaN}]', 400, "NaN"),
+        (b"[" * 100_000, 400, "not valid JSON"),
+        (b'"text"', 400, "a list of events"),
+        (b"\xff\xfe", 400, "not valid JSON"),
+        (json.dumps([{}] * 1001).encode(), 400, "At most 1000"),
+        (b" " * (8 * 1024 * 1024 + 1), 413, "at most"),
+    ],
+    ids=["broken", "nan", "deep", "text", "bytes", "many", "large"],
+)
+def test_what_is_no_batch_at_all(alice, body, code, told):
+    assert told in send(alice, body, code=code)["detail"]
+    assert "media type" in send(alice, b"a,b", code=415, content_type="text/csv")["detail"].lower()
+
+
+def test_a_key_needs_the_scope_and_stands_in_the_tags(owner, anonymous, db):
+    reading = Caller("reading", key_for(owner, "read"))
+    assert "ingest" in send(reading, event(), code=403)["detail"]
+    sending = Caller("sending", key_for(owner, "ingest"))
+    made = send(sending, event(), code=201)
+    row = ApiUsageLog.objects.get(id=made["id"])
+    assert row.tags["api_key"].startswith("key_") and row.user_id == owner.pk
+    assert anonymous.ask("POST", USAGE, event()).status_code == 401
+
+
+def test_others_calls_take_a_permission(alice, member, staff, django_user_model):
+    assert "must be yourself" in str(send(alice, event(user=member.pk), code=400)["errors"])
+    clerk = django_user_model.objects.create_user(email="clerk@example.com", password="x", is_staff=True)
+    assert "must be yourself" in str(send(login_of(clerk), event(user=member.pk), code=400)["errors"])
+    clerk.user_permissions.add(Permission.objects.get(codename="add_apiusagelog"))
+    made = send(Caller("key", key_for(clerk, "ingest")), event(user=member.email), code=201)
+    assert ApiUsageLog.objects.get(id=made["id"]).user_id == member.pk
+
+
+def test_a_database_that_is_away_is_no_bad_request(alice, monkeypatch):
+    def away(*args, **more):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("tracking.api.ingest.ingest", away)
+    assert "nothing is counted twice" in send(alice, event(), code=503)["detail"]
+
+
+# --- Exports --------------------------------------------------------------------------------------------------------
+
+
+def export(caller: Caller, path: str = f"{USAGE}/export", **params):
+    from urllib.parse import urlencode
+
+    response = caller.ask("GET", f"{path}?{urlencode(params)}", accept="text/csv")
+    assert response.status_code == 200, response.content
+    return response, b"".join(response.streaming_content).decode()
+
+
+@pytest.mark.parametrize("path", [f"{USAGE}/export", "/api/cost-monitoring/export"])
+def test_the_file_adds_up_to_what_the_api_tells(alice, month_of_calls, path):
+    response, text = export(alice, path, format="csv")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert {row["id"] for row in rows} == {str(month_of_calls[n]) for n in ("chat", "older", "whisper", "unpriced")}
+    summary = alice.get("/api/v1/monitoring/ai-costs/summary", days=30)
+    cost = sum(Decimal(row["cost_usd"] or 0) for row in rows)
+    assert cost == Decimal(str(summary["total_cost"])) and summary["unpriced_calls"] == 1
+    day = timezone.now().strftime("%Y-%m-%d")
+    assert response["Content-Disposition"].startswith('attachment; filename="costwatch-usage-')
+    assert day in response["Content-Disposition"] and response["Content-Type"] == "text/csv; charset=utf-8"
+
+
+def test_filters_formats_and_whose(alice, dora, owner, month_of_calls):
+    _, text = export(alice, format="ndjson", service="whisper")
+    assert [json.loads(line)["id"] for line in text.splitlines()] == [str(month_of_calls["whisper"])]
+    since = (timezone.now() - timedelta(days=1)).isoformat()
+    assert len(json.loads(export(alice, format="json", since=since)[1])) == 3
+    assert "secret-of-bob" not in export(alice, format="focus")[1]
+    assert "secret-of-bob" in export(dora, format="focus", user="all")[1]
+    assert len(export(dora, user=owner.pk)[1].splitlines()) == 5
+    assert export(dora)[1].count("\n") == 1, "one's own: none"
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [("format=xls", 400), ("since=x", 400), ("color=red", 400), ("since=2999-01-01", 400), ("user=all", 404)],
+)
+def test_what_cannot_be_exported(alice, params, code):
+    response = alice.ask("GET", f"{USAGE}/export?{params}")
+    assert response.status_code == code and response["Content-Type"] == "application/problem+json"
+
+
+def test_nobody_gets_a_file_without_a_token(anonymous, owner):
+    assert anonymous.ask("GET", f"{USAGE}/export").status_code == 401
+    sending = Caller("sending", key_for(owner, "ingest"))
+    assert sending.ask("GET", f"{USAGE}/export").status_code == 403
+
+
+def test_a_uuid_of_somebody_else_cannot_be_taken_over(alice, bob):
+    one = event(id=str(uuid.uuid4()))
+    send(alice, one, code=201)
+    send(bob, one, code=409)
+    assert ApiUsageLog.objects.get().user_id is not None

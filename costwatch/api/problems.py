@@ -35,14 +35,6 @@ _TITLES = {
 }
 
 
-class Conflict(exceptions.APIException):
-    """What was asked for contradicts what is there."""
-
-    status_code = 409
-    default_detail = "This contradicts what is there already."
-    default_code = "conflict"
-
-
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """For DRF: a problem for every error that is told; None (Django's own handling) for those that are ours."""
     refused = answer_to(error)

@@ -24,6 +24,7 @@ v1_urls = [
     path("keys/<str:key_id>/rotate", auth.KeyRotate.as_view(), name="api-key-rotate"),
     path("keys/<str:key_id>/revoke", auth.KeyRevoke.as_view(), name="api-key-revoke"),
     path("", include("tracking.api.urls")),
+    path("", include("budgets.api.urls")),
 ]
 urlpatterns = [
     path("cost-monitoring/", include(cost_monitoring_urls)),

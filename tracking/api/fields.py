@@ -119,10 +119,11 @@ class When(Moment):
     def to_internal_value(self, value: Any) -> datetime:
         if isinstance(value, str) and len(value) == 10:
             try:
-                return start_of(date.fromisoformat(value))
+                moment = start_of(date.fromisoformat(value))
             except (ValueError, OverflowError):
                 self.fail("invalid")
-        moment = super().to_internal_value(value)
+        else:
+            moment = super().to_internal_value(value)
         if not 1970 <= moment.year < 9999:
             self.fail("invalid")
         return moment
@@ -172,3 +173,10 @@ class ForUser(Question):
     user = Text(
         default="", max_length=20, help_text="staff only: the id of an account, or `all`; without it, the caller's own"
     )
+
+
+def offset_of(cursor: str) -> int:
+    """How many entries a cursor of a computed list skips. Raises `ValidationError` for what is none."""
+    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
+        raise serializers.ValidationError({"cursor": "This is not a cursor of this list."})
+    return int(cursor or 0)

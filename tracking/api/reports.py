@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from tracking import reports
 from tracking.api.access import whose
-from tracking.api.fields import Choice, Page, Text, UsdText, When, Zone
+from tracking.api.fields import Choice, Page, Text, UsdText, When, Zone, offset_of
 from tracking.api.usage import SERVICES
 from tracking.api.views import ApiView, endpoint
 from tracking.events import STATUSES
@@ -107,7 +107,7 @@ class ReportView(ApiView):
             found = reports.report(ask, max_rows=settings.REPORT_MAX_ROWS)
         except reports.ReportRefused as refused:
             raise serializers.ValidationError({refused.field: str(refused)}) from None
-        first = _offset(query["cursor"])
+        first = offset_of(query["cursor"])
         shown = found.groups[first : first + query["limit"]]
         after = first + len(shown)
         emails = reports.with_emails(shown)
@@ -138,14 +138,6 @@ def _ask(request: Any, query: dict[str, Any]) -> Ask:
         raise serializers.ValidationError({"until": "It must come after since."})
     extra = {"zone": ZoneInfo(query["tz"])} if query["tz"] else {}
     return Ask(group_by=query["group_by"], start=start, end=end, filters=filters, **extra)
-
-
-def _offset(cursor: str) -> int:
-    if not cursor:
-        return 0
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 9:
-        raise serializers.ValidationError({"cursor": "This is not a cursor of this list."})
-    return int(cursor)
 
 
 def _group(group: Group, emails: dict[int, str]) -> dict[str, Any]:

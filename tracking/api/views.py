@@ -8,7 +8,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, status
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -39,10 +39,19 @@ _PROBLEMS = {
     404: "It does not exist, or is somebody else's.",
     405: "The method is not one of this address.",
     406: "None of the formats asked for can be given.",
+    409: "It contradicts what is there already.",
     413: "The body is too large.",
     415: "The body is of a type that is not read here.",
     429: "Too many requests: `Retry-After` says when to come back, in seconds.",
 }
+
+
+class Conflict(APIException):
+    """What was asked for contradicts what is there."""
+
+    status_code = 409
+    default_detail = "This contradicts what is there already."
+    default_code = "conflict"
 
 
 class ApiView(APIView):

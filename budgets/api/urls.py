@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from budgets.api import views
+from budgets.api import calls, views
 
 urlpatterns = [
     path("budgets", views.BudgetList.as_view(), name="api-budgets"),
@@ -16,4 +16,8 @@ urlpatterns = [
     path(
         "increases/<int:increase_id>/refuse", views.IncreaseDecision.as_view(approve=False), name="api-increase-refuse"
     ),
+    path("check", calls.CheckView.as_view(), name="api-check"),
+    path("holds", calls.HoldList.as_view(), name="api-holds"),
+    path("holds/<uuid:hold_id>/settle", calls.HoldSettle.as_view(), name="api-hold-settle"),
+    path("holds/<uuid:hold_id>/void", calls.HoldVoid.as_view(), name="api-hold-void"),
 ]

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from tracking.api import analyses, export, rates, reports, usage
+from tracking.api import analyses, estimates, export, rates, reports, usage
 
 urlpatterns = [
     path("usage", usage.UsageList.as_view(), name="api-usage"),
@@ -13,4 +13,5 @@ urlpatterns = [
     path("analyses/<path:analysis_id>/close", analyses.AnalysisClose.as_view(), name="api-analysis-close"),
     path("analyses/<path:analysis_id>", analyses.AnalysisDetail.as_view(), name="api-analysis"),
     path("rates", rates.RateList.as_view(), name="api-rates"),
+    path("estimates", estimates.EstimateView.as_view(), name="api-estimates"),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from rest_framework import serializers
 
 from budgets.models import BudgetIncrease, NoMaximum, Period, Scope
@@ -134,6 +136,11 @@ class IncreaseAsk(Strict):
     amount = UsdInput(help_text="USD more in each period until then")
     until = When(help_text="how long it is to count")
     reason = Text(max_length=1000, help_text="what it is for")
+
+    def validate_amount(self, value: Decimal) -> Decimal:
+        if not value:
+            raise serializers.ValidationError("An increase is more than 0.")
+        return value
 
 
 class IncreaseAnswer(serializers.Serializer):

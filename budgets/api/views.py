@@ -11,7 +11,7 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, PermissionDenied
 
-from budgets import reading
+from budgets import book, reading
 from budgets.api import shapes
 from budgets.asking import ask_for_more, may_ask
 from budgets.changes import decide_increase, end_limit
@@ -75,6 +75,7 @@ class BudgetDetail(ApiView):
         """Let a limit end now. Its windows and history stay."""
         now = timezone.now()
         end_limit(_changeable(request, limit_id, now), at=now, by=request.user)
+        book.forget()
 
 
 class WindowList(ApiView):
@@ -112,8 +113,7 @@ class IncreaseOfBudget(ApiView):
         try:
             return ask_for_more(line, **body, why=reason, by=request.user, at=now)
         except ValidationError as error:
-            told = error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
-            raise serializers.ValidationError({"reason" if n == "why" else n: t for n, t in told.items()}) from None
+            raise serializers.ValidationError(_told(error, {"why": "reason"})) from None
 
 
 class IncreaseList(ApiView):
@@ -187,11 +187,17 @@ def _saved(limit: BudgetLimit, body: dict, *, request: Any, at: datetime) -> Sho
         limit.full_clean()
     except ValidationError as error:
         ours = {theirs: name for name, theirs in shapes.MODEL_NAMES.items()}
-        told = {ours.get(name, name): texts for name, texts in error.message_dict.items()}
-        told = {"non_field_errors" if name == "__all__" else name: texts for name, texts in told.items()}
-        raise serializers.ValidationError(told) from None
+        raise serializers.ValidationError(_told(error, ours)) from None
     limit.save(by=request.user, why=why, at=at)
+    book.forget()  # so that this process tells it at once
     return reading.find_limit(limit.pk, user=request.user, at=at) or ShownLimit(limit, None)
+
+
+def _told(error: ValidationError, names: dict[str, str]) -> dict[str, list[str]]:
+    """What is wrong, by the names of the API."""
+    told = error.message_dict if hasattr(error, "error_dict") else {"__all__": error.messages}
+    names = {"__all__": "non_field_errors", **names}
+    return {names.get(name, name): texts for name, texts in told.items()}
 
 
 def _page(name: str, found: list, most: int) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from django.utils import timezone
 from tests.api.conftest import DASHBOARD, Caller
 
 pytestmark = pytest.mark.django_db
+#: Budgets are read and changed on connections of their own, which see what is committed.
+committed = pytest.mark.django_db(transaction=True)
 
 FAMILY = "/api/cost-monitoring"
 AI = "/api/v1/monitoring/ai-costs"
@@ -85,6 +87,7 @@ def test_filters_of_usage_logs(alice, month_of_calls, params, names):
     assert found == {str(month_of_calls[name]) for name in names}
 
 
+@committed
 def test_the_budget_line_of_the_first_document(alice, owner):
     """PUT /api/cost-monitoring/budget with the body that it prints."""
     body = b'{"dailyLimit": 10.00, "monthlyLimit": 200.00, "alertThreshold": 0.8, "pauseOnExceed": true}'
@@ -98,12 +101,14 @@ def test_the_budget_line_of_the_first_document(alice, owner):
     assert set(budget["resetsAt"]) == {"daily", "monthly"}
 
 
+@committed
 def test_a_limit_is_lifted_by_null_and_blocks_at_zero(alice):
     assert alice.ask("PUT", f"{FAMILY}/budget", {"dailyLimit": 0}).json()["budget"]["dailyLimit"] == 0
     changed = alice.ask("PUT", f"{FAMILY}/budget", {"dailyLimit": None}).json()["budget"]
     assert changed["dailyLimit"] is None and changed["dailyRemaining"] is None
 
 
+@committed
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -177,6 +182,7 @@ def test_tracks_are_analyses_with_the_dearest_first(dora, alice, month_of_calls)
     assert [track["analysis_id"] for track in alice.get(f"{AI}/tracks")["tracks"]] == ["track-1"]
 
 
+@committed
 def test_the_budget_status_tells_limits_of_the_user_with_forecasts(alice, settings, month_of_calls):
     alice.ask("PUT", f"{FAMILY}/budget", {"dailyLimit": 10})
     (limit,) = alice.get(f"{AI}/budget-status")["limits"]

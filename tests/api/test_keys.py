@@ -172,7 +172,7 @@ def test_keys_of_others_are_not_there(alice, bob):
     assert Caller("key", made["key"]).ask("GET", DASHBOARD).status_code == 200
 
 
-def test_the_last_use_is_written_at_most_once_a_minute(owner, django_assert_num_queries):
+def test_the_last_use_is_written_at_most_once_a_minute(owner):
     key = Caller("key", key_for(owner, "read"))
     key.ask("GET", DASHBOARD)
     first = ApiKey.objects.get().last_used_at

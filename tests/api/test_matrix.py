@@ -1,0 +1,267 @@
+"""Every route of the API, asked by everybody: no leak, and no route that this page does not know.
+
+`ROUTES` says of each route and method what a caller sends, and what kind of route it is. The expected answers follow
+from that: nobody enters without a token, a key needs its scope, and rows of others are not there.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+
+from budgets import operations
+from budgets.models import BudgetIncrease, BudgetLimit, Hold
+from costwatch.accounts import keys
+from tests.api.conftest import Caller, key_for
+from tracking.analyses import create_analysis
+
+SECRETS_OF_ALICE = ("alice-only-feature", "alice-only-track", "alice-only-title", "alice-only-key", "alice-only-limit")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one address. `of_alice`: it names a row of Alice's. `scope`: what a key needs; None: no token."""
+
+    method: str
+    path: str
+    scope: str | None = "read"
+    body: Any = None
+    ok: tuple[int, ...] = (200,)
+    of_alice: bool = False
+    staff: tuple[int, ...] | None = None  # what staff with every permission get; None: as Alice
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def get(path: str, **fields) -> Route:
+    return Route("GET", path, **fields)
+
+
+CM, V1 = "/api/cost-monitoring", "/api/v1"
+AI = f"{V1}/monitoring/ai-costs"
+NEW_LIMIT = {"scope": "user", "period": "day", "amount": "5"}
+EVENT = {
+    "provider": "openai",
+    "model": "gpt-4o-mini",
+    "operation": "chat",
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+}
+PLANNED = {"provider": "openai", "model": "gpt-4o-mini", "input_tokens": 1, "max_output_tokens": 1}
+METERS = {"provider": "openai", "model": "gpt-4o-mini", "meters": {"input_tokens": 1}}
+SETTLED = {"usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
+ASK = {"amount": "1", "until": "2199-01-01", "reason": "more"}
+ROUTES = [
+    get(f"{CM}/dashboard"),
+    get(f"{CM}/summary"),
+    get(f"{CM}/usage-logs"),
+    get(f"{CM}/export"),
+    get(f"{CM}/budget"),
+    Route("PUT", f"{CM}/budget", "admin", {"alertThreshold": 0.9}),
+    get(f"{AI}/summary"),
+    get(f"{AI}/daily"),
+    get(f"{AI}/tracks"),
+    get(f"{AI}/budget-status"),
+    Route("POST", f"{V1}/auth/login", None, {"email": "x@example.com", "password": "x"}, ok=(401,)),
+    Route("POST", f"{V1}/auth/logout", "", ok=(204,)),
+    get(f"{V1}/usage"),
+    get(f"{V1}/usage/export"),
+    Route("POST", f"{V1}/usage", "ingest", EVENT, ok=(201,)),
+    get(f"{V1}/usage/{{call}}", of_alice=True, staff=(200,)),
+    get(f"{V1}/reports"),
+    get(f"{V1}/analyses"),
+    Route("POST", f"{V1}/analyses", "ingest", {"title": "one"}, ok=(201,)),
+    get(f"{V1}/analyses/alice-only-track", of_alice=True, staff=(200,)),
+    Route("POST", f"{V1}/analyses/alice-only-track/close", "ingest", {}, of_alice=True, staff=(200,)),
+    get(f"{V1}/rates"),
+    get(f"{V1}/budgets"),
+    Route("POST", f"{V1}/budgets", "admin", NEW_LIMIT, ok=(201,), staff=(201, 400)),
+    get(f"{V1}/budgets/{{limit}}", of_alice=True, staff=(200,)),
+    Route("PATCH", f"{V1}/budgets/{{limit}}", "admin", {"amount": 6}, of_alice=True, staff=(200,)),
+    Route("DELETE", f"{V1}/budgets/{{limit}}", "admin", of_alice=True, ok=(204,), staff=(204,)),
+    get(f"{V1}/budgets/{{limit}}/windows", of_alice=True, staff=(200,)),
+    Route("POST", f"{V1}/budgets/{{staffs}}/increase", "admin", ASK, of_alice=True, ok=(201,)),
+    get(f"{V1}/increases"),
+    Route("POST", f"{V1}/increases/{{increase}}/approve", "admin", {}, of_alice=True, ok=(404,), staff=(200,)),
+    Route("POST", f"{V1}/increases/{{increase}}/refuse", "admin", {}, of_alice=True, ok=(404,), staff=(200,)),
+    Route(
+        "POST",
+        f"{V1}/estimates",
+        "call",
+        {"items": [{"provider": "openai", "model": "gpt-4o-mini", "meters": {"input_tokens": 1}}]},
+    ),
+    Route("POST", f"{V1}/check", "call", PLANNED),
+    Route("POST", f"{V1}/holds", "call", {**PLANNED, "amount_usd": 0}, ok=(200, 201)),
+    Route("POST", f"{V1}/holds/{{hold}}/settle", "call", SETTLED, of_alice=True, staff=(200,)),
+    Route("POST", f"{V1}/holds/{{hold}}/void", "call", of_alice=True, staff=(200,)),
+    get(f"{V1}/keys", scope="admin"),
+    Route("POST", f"{V1}/keys", "admin", {"name": "one", "scopes": ["read"]}, ok=(201,)),
+    Route("POST", f"{V1}/keys/{{key}}/rotate", "admin", of_alice=True, ok=(201,), staff=(404,)),
+    Route("POST", f"{V1}/keys/{{key}}/revoke", "admin", {}, of_alice=True, staff=(404,)),
+    get("/api/schema/", scope=None),
+    get("/api/docs/", scope=None),
+    get("/api/whatever", scope=None, ok=(404,)),
+]
+
+
+#: Budgets are read and changed on connections of their own, which see what is committed.
+COMMITTED = re.compile(r"/(budgets|budget|increases|holds|check|budget-status)(/|$)")
+
+
+def each(routes: list[Route]) -> list:
+    """The routes as parameters of a test."""
+    committed = pytest.mark.django_db(transaction=True)
+    return [pytest.param(one, id=str(one), marks=committed if COMMITTED.search(one.path) else ()) for one in routes]
+
+
+def patterns(resolver: URLResolver | None = None, prefix: str = "") -> list[tuple[str, Any]]:
+    """Every route under /api/: its pattern and its view."""
+    found = []
+    for one in (resolver or get_resolver()).url_patterns:
+        path = prefix + str(one.pattern)
+        if isinstance(one, URLResolver):
+            found += patterns(one, path)
+        elif isinstance(one, URLPattern) and path.startswith(("api/", "v1/")):
+            found.append((path, one.callback))
+    return found
+
+
+def methods_of(view: Any) -> set[str]:
+    handlers = {"get", "post", "put", "patch", "delete"} & set(dir(view.view_class))
+    return {name.upper() for name in handlers}
+
+
+def as_expression(pattern: str) -> re.Pattern:
+    """A route's pattern as an expression that addresses match."""
+    if pattern.startswith("api/^"):
+        return re.compile("/api/whatever")
+    return re.compile("/" + re.sub(r"<(\w+):\w+>", lambda m: ".+" if m[1] == "path" else "[^/]+", pattern))
+
+
+def test_every_route_stands_in_the_matrix():
+    known = {(route.method, re.sub(r"\{\w+\}", "0", route.path)) for route in ROUTES}
+    missing = []
+    for pattern, view in patterns():
+        expression = as_expression(pattern)
+        if pattern.startswith("api/^"):
+            continue
+        for method in methods_of(view):
+            if not any(method == m and expression.fullmatch(path) for m, path in known):
+                missing.append(f"{method} /{pattern}")
+    assert not missing, "routes that nobody tried"
+
+
+@pytest.fixture
+def world(db, ledger, owner, member, staff):
+    """Rows of Alice's, and everybody who asks."""
+    now = timezone.now()
+    create_analysis(user_id=owner.pk, title="alice-only-title", analysis_id="alice-only-track", now=now)
+    call = ledger.call(owner, feature="alice-only-feature", analysis="alice-only-track")
+    limit = BudgetLimit(
+        scope="user", user=owner, owner=owner, period="week", amount=5, name="alice-only-limit", time_zone="UTC"
+    )
+    limit.save()
+    staffs = BudgetLimit(scope="user", user=owner, period="month", amount=50, name="alice-only-limit of staff")
+    staffs.save()
+    key, _ = keys.create_key(owner, name="alice-only-key", scopes=["read"], now=now)
+    increase = BudgetIncrease.objects.create(
+        limit=limit, amount=1, until=now.replace(year=2199), why="alice-only-limit", asked_by=owner, asked_at=now
+    )
+    revoked, dead = keys.create_key(owner, name="alice-only-key revoked", scopes=["read", "admin"], now=now)
+    keys.revoke_key(owner, revoked.public_id, now=now)
+    held = {"user": owner.pk, "provider": "openai", "model": "gpt-4o-mini", "feature": "alice-only-feature"}
+    hold = Hold.objects.create(state="open", amount=1, call_at=now, expires_at=now.replace(year=2199), call=held)
+    operations.forget()
+    everything = ("read", "ingest", "call", "admin")
+    return {
+        "rows": {
+            "call": call,
+            "limit": limit.pk,
+            "staffs": staffs.pk,
+            "key": key.public_id,
+            "increase": increase.pk,
+            "hold": hold.pk,
+        },
+        "anonymous": Caller("anonymous"),
+        "revoked": Caller("revoked", dead),
+        "alice": Caller("alice", key_for(owner, *everything)),
+        "bob": Caller("bob", key_for(member, *everything)),
+        "read": Caller("read", key_for(owner, "read")),
+        "ingest": Caller("ingest", key_for(owner, "ingest")),
+        "dora": Caller("dora", key_for(staff, *everything)),
+    }
+
+
+def ask(world: dict, who: str, route: Route):
+    path = route.path.format(**world["rows"])
+    return world[who].ask(route.method, path, route.body)
+
+
+def needs(route: Route, scope: str) -> bool:
+    return route.scope in (None, "", scope)
+
+
+@pytest.mark.parametrize("route", each(ROUTES))
+@pytest.mark.parametrize("who", ["anonymous", "revoked", "alice", "bob", "read", "ingest", "dora"])
+def test_who_may_ask_what(world, who, route):
+    response = ask(world, who, route)
+    body = response.getvalue().decode() if response.streaming else response.content.decode()
+    status = response.status_code
+    if route.scope is None:
+        assert status in route.ok, body
+    elif who in ("anonymous", "revoked"):
+        assert status == 401, body
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+    elif who in ("read", "ingest") and not needs(route, who):
+        assert status == 403, body
+    elif route.path.endswith("logout"):
+        assert status == 400, "a key is revoked, not logged out"
+    elif who == "bob" and route.of_alice:
+        assert status == 404, body
+    elif who == "dora":
+        expected = route.staff or ((404,) if route.of_alice else route.ok)
+        assert status in expected, body
+    else:
+        assert status in route.ok, body
+    if who in ("bob", "anonymous", "revoked") or (who == "dora" and status == 404):
+        assert not [secret for secret in SECRETS_OF_ALICE if secret in body], body
+    if status >= 400:
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert response.json()["status"] == status
+
+
+ABOUT_AN_ACCOUNT = [
+    route
+    for route in ROUTES
+    if route.method == "GET" and route.scope and not route.of_alice and not route.path.endswith(("keys", "rates"))
+]
+
+
+@pytest.mark.parametrize("route", each(ABOUT_AN_ACCOUNT))
+def test_nobody_asks_for_another_account(world, route, owner):
+    for user in (owner.pk, "all", 999_999, "1e3", "٣"):
+        response = world["bob"].ask("GET", f"{route.path}?user={user}")
+        assert response.status_code == 404, (user, response.content)
+    assert world["dora"].ask("GET", f"{route.path}?user=999999").status_code == 404
+
+
+@pytest.mark.parametrize("route", each([r for r in ROUTES if r.scope]))
+def test_names_that_a_route_does_not_know_are_refused(world, route):
+    response = world["alice"].ask(
+        route.method, route.path.format(**world["rows"]) + "?format=json&no-such=1", route.body
+    )
+    assert response.status_code == 400, response.content
+    assert "no-such" in response.json()["errors"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_staff_without_the_permission_see_their_own_only(world, django_user_model, owner):
+    helper = django_user_model.objects.create_user("helper@example.com", "correct horse", is_staff=True)
+    caller = Caller("helper", key_for(helper, "read"))
+    for path in (f"{CM}/summary", f"{V1}/usage", f"{V1}/budgets"):
+        assert caller.ask("GET", f"{path}?user=all").status_code == 404
+        assert "alice-only" not in caller.ask("GET", path).content.decode()
+    assert caller.ask("GET", f"{V1}/usage/{world['rows']['call']}").status_code == 404

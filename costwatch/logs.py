@@ -5,7 +5,7 @@ import logging
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, process, message, and the traceback where there is one."""
+    """One JSON object a line: time, level, logger, process, message; the request's id, and the traceback, if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -15,6 +15,9 @@ class JsonFormatter(logging.Formatter):
             "process": record.process,
             "message": record.getMessage(),
         }
+        if request_id := getattr(record, "request_id", ""):
+            line["request_id"] = request_id
+        line |= getattr(record, "request_line", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)

@@ -73,6 +73,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
+    "costwatch.operations.requests.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -219,6 +220,8 @@ STORAGES = {
 # HTTPS only: plain requests are redirected, cookies are sent over HTTPS alone, and browsers are told to stay there.
 HTTPS_ONLY = env.flag("HTTPS_ONLY", PRODUCTION)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+# Asked by load balancers and scrapers from inside, over plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 HSTS_SECONDS = env.whole("HSTS_SECONDS", 31_536_000, minimum=0, maximum=63_072_000, unit="seconds")
 SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
@@ -296,18 +299,27 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 
+# --- Metrics ------------------------------------------------------------------------------------
+# With this token a scraper reads /metrics; without one, staff alone do.
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    raise ImproperlyConfigured("METRICS_TOKEN is too short; it must have at least 16 characters.")
+
 # --- Logging ------------------------------------------------------------------------------------
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
+# A line for every request: method, path, status, duration.
+LOG_REQUESTS = env.flag("LOG_REQUESTS", LOG_FORMAT == "json")
 # Only our own loggers and the frameworks': an application that meters its calls keeps its root logger as it is.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "text": {"format": "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"},
+        "text": {"format": "%(asctime)s %(levelname)s %(process)d %(name)s%(of_request)s: %(message)s"},
         "json": {"()": "costwatch.logs.JsonFormatter"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "filters": {"request_id": {"()": "costwatch.operations.requests.RequestIdFilter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]}},
     "loggers": {
         name: {"handlers": ["stderr"], "level": level, "propagate": False}
         for name, level in {

@@ -5,6 +5,7 @@ from django.shortcuts import redirect
 from django.templatetags.static import static
 from django.urls import include, path
 
+from costwatch.operations import views as operations
 from costwatch.pages import budget, views
 
 
@@ -22,6 +23,9 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("costwatch.api.urls")),
     path("favicon.ico", favicon),
+    path("healthz", operations.healthz, name="healthz"),
+    path("readyz", operations.readyz, name="readyz"),
+    path("metrics", operations.MetricsView.as_view(), name="metrics"),
 ]
 handler400 = "costwatch.api.problems.bad_request"
 handler404 = "costwatch.api.problems.not_found"

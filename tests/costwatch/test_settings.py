@@ -60,6 +60,7 @@ BAD = [
     ("HSTS_SECONDS", "-1", "from 0"),
     ("LOG_LEVEL", "LOUD", "WARNING"),
     ("LOG_FORMAT", "xml", "text, json"),
+    ("METRICS_TOKEN", "guess-me", "16 characters"),
     ("REDIS_URL", "http://example.org", "redis://user:password@host"),
     ("REDIS_URL", "redis://host:notaport/0", "redis://user:password@host"),
     ("DATABASE_URL", "mysql://root:hunter2@host/name", "postgres://user:password@host"),

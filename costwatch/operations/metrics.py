@@ -1,0 +1,163 @@
+"""What Prometheus scrapes. Read from sums and from the spool's folder at each scrape: the same in every process.
+
+Labels are bounded: providers are those of the price book (else `other`), limits the first `MAX_LIMITS`. Nothing here
+sums the ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import Error as DatabaseError
+from django.db.models import Count, Q, Sum
+from django.utils import timezone
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from budgets.models import BudgetLimit, Hold
+from budgets.overview import overviews
+from tracking import spool
+from tracking.models import ApiUsageLog, HourlyModelRollup, PricedModel
+
+logger = logging.getLogger(__name__)
+
+MAX_LIMITS = 100
+#: Sums are read again when they are older than this, in seconds.
+FRESH_S = 5.0
+#: Refused calls are counted over this time, and up to this number.
+REFUSED_OVER, MAX_REFUSED = timedelta(minutes=5), 10_000
+
+NAMES = (
+    *("costwatch_calls_total", "costwatch_errors_total", "costwatch_unpriced_calls", "costwatch_cost_usd_total"),
+    *("costwatch_tokens_total", "costwatch_refused_calls", "costwatch_open_holds", "costwatch_held_usd"),
+    *("costwatch_budget_limit_usd", "costwatch_budget_spent_usd", "costwatch_budget_held_usd"),
+    *("costwatch_budget_remaining_usd", "costwatch_spool_bytes", "costwatch_spool_max_bytes"),
+    *("costwatch_spool_backlog_bytes", "costwatch_recorder_lag_seconds", "costwatch_spool_events_total"),
+    "costwatch_database_up",
+)
+
+_lock = threading.Lock()
+_cached: tuple[float, list[Metric]] = (float("-inf"), [])
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text format. Raises nothing where the database is away: it says so."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector())
+    return generate_latest(registry)
+
+
+def forget() -> None:
+    """Read everything again at the next scrape."""
+    global _cached
+    _cached = (float("-inf"), [])
+
+
+class _Collector:
+    def collect(self) -> Iterator[Metric]:
+        yield from _of_spool()
+        up = GaugeMetricFamily("costwatch_database_up", "1: the database answers; 0: what is read from it is missing")
+        try:
+            found = _of_database()
+            up.add_metric([], 1)
+            yield from found
+        except DatabaseError as error:
+            logger.warning("The database cannot be read for metrics: %s", type(error).__name__)
+            up.add_metric([], 0)
+        yield up
+
+
+def _of_spool() -> Iterator[Metric]:
+    state = spool.stats()
+    for name, text, value in (
+        ("costwatch_spool_bytes", "Size of the spool's folder, in bytes", state.folder_bytes),
+        ("costwatch_spool_max_bytes", "Size at which new calls are refused (SPOOL_MAX_MB), in bytes", state.max_bytes),
+        ("costwatch_spool_backlog_bytes", "Calls that wait for their recording, in bytes", state.backlog_bytes),
+        ("costwatch_recorder_lag_seconds", "Age of the oldest file with calls that wait", state.oldest_backlog_s),
+    ):
+        yield GaugeMetricFamily(name, text, value=value)
+    events = CounterMetricFamily(
+        "costwatch_spool_events", "Calls handed over, by what became of them", labels=["outcome"]
+    )
+    for outcome in ("recorded", "duplicates", "conflicts", "refused", "damaged", "rejected"):
+        events.add_metric([outcome], getattr(state, outcome))
+    yield events
+
+
+def _of_database() -> list[Metric]:
+    global _cached
+    with _lock:
+        if time.monotonic() - _cached[0] > FRESH_S:
+            now = timezone.now()
+            _cached = (time.monotonic(), [*_of_calls(), *_of_refusals(now), *_of_budgets(now)])
+        return _cached[1]
+
+
+def _of_calls() -> Iterator[Metric]:
+    known = set(PricedModel.objects.order_by().values_list("provider", flat=True).distinct())
+    names = ("calls", "errors", "unpriced", "cost", "input_tokens", "cache_read_tokens", "output_tokens")
+    rows = HourlyModelRollup.objects.order_by().values("provider", "service")
+    sums: dict[tuple[str, str], dict] = {}
+    for row in rows.annotate(**{f"sum_{name}": Sum(name) for name in names}):
+        key = (row["provider"] if row["provider"] in known else "other", row["service"])
+        into = sums.setdefault(key, dict.fromkeys(names, 0))
+        for name in names:
+            into[name] += row[f"sum_{name}"] or 0
+    by = ["provider", "service"]
+    calls = CounterMetricFamily("costwatch_calls", "Calls", labels=by)
+    errors = CounterMetricFamily("costwatch_errors", "Calls that failed", labels=by)
+    unpriced = GaugeMetricFamily("costwatch_unpriced_calls", "Calls whose price is not known", labels=by)
+    cost = CounterMetricFamily("costwatch_cost_usd", "What was spent, in USD, net of corrections", labels=by)
+    tokens = CounterMetricFamily(
+        "costwatch_tokens", "Tokens; cache_read is a part of input", labels=[*by, "kind"]
+    )  # fmt: skip
+    for key, values in sorted(sums.items()):
+        for family, name in ((calls, "calls"), (errors, "errors"), (unpriced, "unpriced"), (cost, "cost")):
+            family.add_metric(key, _number(values[name]))
+        for kind in ("input", "cache_read", "output"):
+            tokens.add_metric([*key, kind], values[f"{kind}_tokens"])
+    yield from (calls, errors, unpriced, cost, tokens)
+
+
+def _of_refusals(now: datetime) -> Iterator[Metric]:
+    rows = ApiUsageLog.objects.filter(occurred_at__gt=now - REFUSED_OVER, status="refused").values("pk")[:MAX_REFUSED]
+    yield GaugeMetricFamily(
+        "costwatch_refused_calls", "Calls refused by a budget within the last five minutes", value=rows.count()
+    )
+
+
+def _of_budgets(now: datetime) -> Iterator[Metric]:
+    held = Hold.objects.filter(state=Hold.State.OPEN).aggregate(count=Count("pk"), amount=Sum("amount"))
+    yield GaugeMetricFamily("costwatch_open_holds", "Calls for which money is set aside", value=held["count"])
+    yield GaugeMetricFamily("costwatch_held_usd", "What is set aside, in USD", value=_number(held["amount"] or 0))
+    ended = Q(active_until__isnull=False, active_until__lte=now)
+    limits = list(BudgetLimit.objects.exclude(ended).order_by("pk")[:MAX_LIMITS])
+    shown = overviews(limits, at=now)
+    by = ["limit", "scope", "period"]
+    families = {
+        name: GaugeMetricFamily(f"costwatch_budget_{name}_usd", text, labels=by)
+        for name, text in (
+            ("limit", "The limit with temporary increases, in USD; of the fullest window where there are several"),
+            ("spent", "What was spent of it, in USD"),
+            ("held", "What is set aside of it, in USD"),
+            ("remaining", "What is neither spent nor held, in USD; never negative"),
+        )
+    }
+    for limit in limits:
+        if one := shown.get(limit.pk):
+            labels = [str(limit.pk), limit.scope, limit.period]
+            values = {"limit": one.limit, "spent": one.spent, "held": one.held}
+            values["remaining"] = max(Decimal(0), one.limit - one.spent - one.held)
+            for name, value in values.items():
+                families[name].add_metric(labels, _number(value))
+    yield from families.values()
+
+
+def _number(amount: Decimal | int) -> float:
+    # The last step before it is written: Prometheus knows floats only, and nothing is computed with it here.
+    return float(amount)

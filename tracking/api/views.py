@@ -96,7 +96,7 @@ def endpoint(
         codes = [400, 401, 403, 405, 406, 429, *([413, 415] if body else []), *problems]
         return extend_schema(
             summary=summary,
-            description=description or (method.__doc__ or ""),
+            description=description or None,  # else what the method says of itself
             parameters=[query] if query else [],
             request=body,
             tags=list(tags) or None,

@@ -191,7 +191,11 @@ def test_who_may_reports_for_others(dora, owner):
 
 def test_no_content_is_kept(alice):
     usage = {
-        "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "note": CANARY, "type": "tokens",
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "total_tokens": 15,
+        "note": CANARY,
+        "type": "tokens",
         "details": {"text": CANARY, "list": [CANARY, {"x": CANARY}]},
         "model": CANARY + " with words",
     }

@@ -38,7 +38,7 @@ def list_analyses(
     if before:
         text, _, name = before.partition(" ")
         at = datetime.fromisoformat(text)
-        if at.tzinfo is None:
+        if at.tzinfo is None or not 1970 <= at.year < 9999:
             raise ValueError("not a cursor")
         rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, pk__gt=name))
     most = bounded_limit(limit)

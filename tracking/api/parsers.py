@@ -41,7 +41,12 @@ class ExactJSONParser(BaseParser):
 def exact_json(body: bytes) -> Any:
     """The value. Raises `ParseError` for what is not JSON in UTF-8."""
     try:
-        return json.loads(body.decode("utf-8"), parse_float=Decimal, parse_constant=_refused, object_pairs_hook=_object)
+        value = json.loads(
+            body.decode("utf-8"), parse_float=Decimal, parse_constant=_refused, object_pairs_hook=_object
+        )
+        if b"\\ud" in body.lower():  # half of a pair of surrogates is no character: nothing could store it
+            json.dumps(value, ensure_ascii=False, default=str).encode()
+        return value
     except (ValueError, InvalidOperation, RecursionError) as error:
         said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
         raise ParseError(f"The body is not valid JSON: {said}") from None

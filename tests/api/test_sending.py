@@ -4,16 +4,18 @@ import csv
 import io
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import Permission
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from tests.api.conftest import Caller, key_for, login_of
 from tests.tracking.test_ingestion import an_item
+from tracking.audit import audit
 from tracking.models import ApiUsageLog
 
 pytestmark = pytest.mark.django_db
@@ -168,3 +170,20 @@ def test_a_uuid_of_somebody_else_cannot_be_taken_over(alice, bob):
     send(alice, one, code=201)
     send(bob, one, code=409)
     assert ApiUsageLog.objects.get().user_id is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_batch_from_several_at_once_is_counted_once(owner):
+    key, batch = key_for(owner, "ingest"), [event(id=f"n{n}") for n in range(40)]
+
+    def post(_: int) -> dict:
+        try:
+            return send(Caller("sending", key), batch, code=200)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(post, range(4)))
+    assert sum(answer["recorded"] for answer in answers) == 40
+    assert sum(answer["duplicates"] for answer in answers) == 120
+    assert ApiUsageLog.objects.count() == 40 and audit().ok

@@ -3,11 +3,13 @@
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm
 
 from costwatch.accounts.forms import AccountChangeForm, AccountCreationForm
-from costwatch.accounts.models import User
+from costwatch.accounts.keys import problem_of
+from costwatch.accounts.models import ApiKey, User
 
 
 @admin.register(User)
@@ -41,3 +43,44 @@ admin.site.unregister(Group)
 @admin.register(Group)
 class AccountGroupAdmin(GroupAdmin, ModelAdmin):
     """Groups, under the admin's theme."""
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ModelAdmin):
+    """Everybody's keys: looked at, and revoked. Only their owners make them, as only they may see the secret."""
+
+    list_display = ["name", "user", "public_id", "prefix", "scopes", "environment", "last_used_at", "expiry", "state"]
+    search_fields = ["name", "public_id", "user__email"]
+    list_select_related = ["user"]
+    ordering = ["-created"]
+    actions = ["revoke"]
+    list_display_links = None
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).filter(kind=ApiKey.Kind.KEY)
+
+    @admin.display(description="Begins with", ordering="token_key")
+    def prefix(self, key: ApiKey) -> str:
+        return key.token_key
+
+    @admin.display(description="State")
+    def state(self, key: ApiKey) -> str:
+        return problem_of(key, now=timezone.now()) or "accepted"
+
+    @admin.action(description="Revoke: it is refused from the next request on", permissions=["revoke"])
+    def revoke(self, request, queryset):
+        count = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
+        self.message_user(request, f"{count} revoked.")
+
+    def has_revoke_permission(self, request) -> bool:
+        return request.user.has_perm("accounts.delete_apikey")
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        """A key is revoked, not deleted: limits and calls name it."""
+        return False

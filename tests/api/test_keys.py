@@ -212,3 +212,16 @@ def test_an_account_has_a_bounded_number_of_keys(owner, monkeypatch):
     key_for(owner, "read")
     with pytest.raises(Exception, match="at most 2 keys"):
         key_for(owner, "read")
+
+
+def test_staff_see_keys_in_the_admin_and_revoke_them(client, staff, owner):
+    key = Caller("key", key_for(owner, "read"))
+    row = ApiKey.objects.get()
+    client.force_login(staff)
+    page = client.get("/admin/accounts/apikey/").content.decode()
+    assert row.public_id in page and "accepted" in page and key.token not in page
+    assert client.get("/admin/accounts/apikey/add/").status_code == 403
+    client.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": row.public_id})
+    assert key.ask("GET", DASHBOARD).status_code == 200, "nothing was selected"
+    client.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": row.pk})
+    assert key.ask("GET", DASHBOARD).status_code == 401

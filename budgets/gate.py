@@ -8,7 +8,10 @@ A call to which no limit applies takes some microseconds and no round trip. Wher
 """
 
 import asyncio
+import contextlib
 import logging
+import os
+import socket
 import threading
 import time
 import uuid
@@ -16,6 +19,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
@@ -112,7 +116,7 @@ class BudgetGate:
             return Admitted(flags=("gate_unchecked",))
         allowed = settings.ON_GATE_FAILURE == "allow"
         now = time.monotonic()
-        if now - self._logged_at > LOG_EVERY_S:
+        if allowed or now - self._logged_at > LOG_EVERY_S:
             self._logged_at = now
             logger.error(
                 "Budgets cannot be checked (%s): calls under hard limits are %s (ON_GATE_FAILURE).",
@@ -190,6 +194,7 @@ class _Ticket:
         self._reached = threading.Event()
         self._lock = threading.Lock()
         self._given_up = self._done = False
+        self._asking: Any = None  # the connection that is being asked for a sign of life
         self._future = connections.submit(partial(self._run, partial(_decide, attempt, call)))
 
     def wait(self) -> Admitted:
@@ -233,19 +238,17 @@ class _Ticket:
         with self._lock:
             self._given_up = True
             done = self._done
+            if self._asking is not None:
+                _cut(self._asking)  # its thread would wait for as long as the network pretends to be there
         if done:
             connections.submit(partial(_void, self._hold_id))
 
     def _run(self, work: Callable[[], Admitted]) -> Admitted:
         try:
-            connection = databases[connections.ALIAS]
-            if connection.vendor == "postgresql":
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT 1")
-        except (DatabaseError, InterfaceError):
-            # An open connection has died; whether the database is there, the first try on a new one tells.
-            databases[connections.ALIAS].close()
-            databases[connections.ALIAS].ensure_connection()
+            if databases[connections.ALIAS].vendor == "postgresql" and not self._alive():
+                # An open connection has died; whether the database is there, a new one tells.
+                databases[connections.ALIAS].close()
+                databases[connections.ALIAS].ensure_connection()
         finally:
             self._reached.set()
         with self._lock:
@@ -261,13 +264,37 @@ class _Ticket:
                 _void(self._hold_id)
 
 
+    def _alive(self) -> bool:
+        """Whether the open connection of this thread answers; also where there is none yet."""
+        connection = databases[connections.ALIAS]
+        if connection.connection is None:
+            connection.ensure_connection()
+            return True
+        with self._lock:
+            self._asking = connection.connection
+        try:
+            self._asking.execute("SELECT 1")
+        except Exception:  # of the driver's own, whichever it is
+            return False
+        finally:
+            with self._lock:
+                self._asking = None
+        return True
+
+
+def _cut(connection: Any) -> None:
+    """End a connection under a thread that waits for it: that one sees its end, and closes it itself."""
+    with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as other_end:
+        other_end.shutdown(socket.SHUT_RDWR)
+
+
 def _void(hold_id: uuid.UUID) -> None:
     try:
         operations.void(hold_id, now=datetime.now(UTC))
     except HoldNotFound:
         pass
     except Exception as error:
-        logger.warning("A hold could not be let go, and will expire: %s", type(error).__name__)
+        logger.info("A hold, if there is one, could not be let go, and will expire: %s", type(error).__name__)
 
 
 def _item(outcome: Outcome) -> SettleItem | None:

@@ -1,0 +1,193 @@
+"""The database is away, or a process is killed: a hard limit refuses within a second, and nothing is lost."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import openai
+import pytest
+
+from tests.flows.budgeting import ask, assert_budgets_agree, limit_of, standing
+
+
+@pytest.fixture(autouse=True)
+def clean_memory(transactional_db):
+    from budgets import connections, operations
+
+    operations.forget()
+    yield
+    operations.forget()
+    connections.shut_down()
+
+
+class Cable:
+    """A TCP connection to the database that can be cut (refused) or go silent (nothing comes through)."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.target = (host, port)
+        self.silent = threading.Event()
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self.server.accept()
+                if self.silent.is_set():
+                    self._kept = client  # accepted, and never answered
+                    continue
+                upstream = socket.create_connection(self.target)
+                for pair in ((client, upstream), (upstream, client)):
+                    threading.Thread(target=self._pump, args=pair, daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if self.silent.is_set():
+                    continue
+                sink.sendall(data)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def cable(transactional_db):
+    """The budgets' connections go through a cable; PostgreSQL only."""
+    from django.db import connections as databases
+
+    from budgets import connections
+
+    database = databases["default"]
+    if database.vendor != "postgresql":
+        pytest.skip("SQLite is a file: it cannot be away")
+    before = dict(database.settings_dict)
+    cable = Cable(before["HOST"] or "127.0.0.1", int(before["PORT"] or 5432))
+    connections.shut_down()
+    databases.settings["default"].update(HOST="127.0.0.1", PORT=str(cable.port))
+    try:
+        yield cable
+    finally:
+        cable.silent.clear()
+        databases.settings["default"].update(HOST=before["HOST"], PORT=before["PORT"])
+        cable.server.close()
+        connections.shut_down()
+
+
+def seconds_until_refused(client) -> float:
+    start = time.monotonic()
+    with pytest.raises(openai.InternalServerError) as caught:
+        ask(client)
+    taken = time.monotonic() - start
+    assert caught.value.status_code == 503 and caught.value.code == "budget_unavailable"
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    return taken
+
+
+def test_a_database_that_falls_silent_refuses_within_a_second(sdk, provider, cable):
+    limit_of("5")
+    client = sdk("openai")
+    ask(client)
+    cable.silent.set()
+    provider.requests.clear()
+    assert seconds_until_refused(client) < 1.2
+    assert seconds_until_refused(client) < 1.2
+    assert not provider.requests
+
+
+def test_a_database_that_cannot_be_reached_refuses_at_once_unless_told_otherwise(
+    sdk, provider, settings, monkeypatch, caplog
+):
+    from budgets import operations
+    from budgets.errors import BudgetUnavailable
+
+    limit_of("5")
+    client = sdk("openai")
+
+    def away(*args, **kwargs):
+        raise BudgetUnavailable("The database is away.")
+
+    monkeypatch.setattr(operations, "run_apart", away)
+    assert seconds_until_refused(client) < 1
+    assert not provider.requests
+    settings.ON_GATE_FAILURE = "allow"
+    ask(client)
+    assert len(provider.requests) == 1
+    assert "ADMITTED UNCHECKED" in caplog.text
+
+
+def test_a_call_under_no_hard_limit_goes_on_while_the_database_is_away(sdk, provider, owner, member, monkeypatch):
+    from budgets import book
+    from budgets.errors import BudgetUnavailable
+
+    limit_of("5", scope="user", user=member)
+    client = sdk("openai", user=owner.pk)
+    ask(client)
+
+    def away(*args, **kwargs):
+        raise BudgetUnavailable("The database is away.")
+
+    monkeypatch.setattr(book, "MAX_AGE_S", -1)
+    monkeypatch.setattr(book, "run_apart", away)
+    ask(client)
+    assert len(provider.requests) == 2
+
+
+CHILD = """
+import os, signal, sys
+sys.path.insert(0, {root!r})
+from django.conf import settings
+import django
+django.setup()
+settings.DATABASES["default"].update({database!r})
+from costwatch.clients import openai_client
+from budgets import operations
+reserve = operations.reserve
+if {when!r} == "after the hold":
+    def reserve_and_die(*args, **kwargs):
+        reserve(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+    operations.reserve = reserve_and_die
+elif {when!r} == "before the event":
+    from tracking import spool
+    spool.emit = lambda event: os.kill(os.getpid(), signal.SIGKILL)
+client = openai_client(base_url={base_url!r}, api_key="local", feature="killed")
+client.chat.completions.create(
+    model="gpt-4o", messages=[{{"role": "user", "content": "What did we spend?"}}], max_completion_tokens=100
+)
+"""
+
+
+@pytest.mark.parametrize("when", ["after the hold", "before the event"])
+def test_a_process_killed_between_hold_and_row_is_counted_by_the_sweeper(ledger, provider, settings, when):
+    from django.db import connections as databases
+
+    from budgets.models import Hold
+    from budgets.sweeping import sweep_holds
+
+    limit_of("5")
+    database = {k: databases["default"].settings_dict[k] for k in ("NAME", "HOST", "PORT", "USER", "PASSWORD")}
+    root = str(Path(__file__).resolve().parents[2])
+    code = CHILD.format(root=root, when=when, base_url=provider.openai_base_url, database=database)
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "SPOOL_DIR": str(settings.SPOOL_DIR)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    assert len(provider.requests) == (0 if when == "after the hold" else 1)
+    hold = Hold.objects.get()
+    assert hold.state == "open" and standing() == (0, hold.amount)
+    assert sweep_holds(now=datetime.now(UTC)) == 0, "its call may still be in flight"
+    assert sweep_holds(now=datetime.now(UTC) + timedelta(hours=1)) == 1
+    row = ledger.row()
+    assert (row.id, row.status, row.cost, row.price_status) == (hold.pk, "unknown", hold.amount, "assumed")
+    assert (row.feature, row.quality) == ("killed", "estimated")
+    assert standing() == (hold.amount, Decimal(0))
+    assert_budgets_agree(ledger)

@@ -6,7 +6,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -16,7 +16,7 @@ from typing import Any
 from tracking.cleaning import Cutter, bounded_int, bounded_json, clean_text, encode, milliseconds
 from tracking.events import SERVICE_BY_OPERATION, CallEvent
 from tracking.money import from_nanousd, to_nanousd
-from tracking.usage.types import Totals, Usage, totals, walk
+from tracking.usage.types import Usage, totals, walk
 
 logger = logging.getLogger("costwatch.recorder")
 
@@ -34,9 +34,6 @@ MAX_FLAGS = 30
 ERROR_STATUSES = frozenset({"error", "timeout", "connection_error", "incomplete"})
 #: Gives the rows that are derived from other rows their ids: the same correction always has the same one.
 CORRECTIONS = uuid.UUID("5b0b52a5-4c6c-5c63-9f6b-2f1d0c3f7a11")
-
-_QUANTITIES = tuple(field.name for field in fields(Totals) if field.name != "meters")
-
 
 @dataclass(slots=True)
 class Row:
@@ -276,19 +273,26 @@ def _unpriced(reason: str) -> tuple[None, str, str]:
 
 def _fill_quantities(row: Row, usage: Usage, flags: list[str]) -> None:
     row.tier = clean_text(usage.tier, 40) or "standard"
-    for one in walk(usage):
+    for one in walk(usage) if usage.parts else (usage,):
         flags.extend(one.flags)
-    sums = totals(usage)
-    for name in _QUANTITIES:
-        quantity = getattr(sums, name)
-        if quantity:
-            if not 0 <= quantity <= MAX_QUANTITY:
-                flags.append("absurd_quantity")
-                quantity = min(max(quantity, 0), MAX_QUANTITY)
-            setattr(row, name, quantity)
-    row.images = min(row.images, 2**31 - 1)
-    if sums.meters:
-        row.meters = encode(sums.meters)
+    *quantities, meters = totals(usage)
+    if min(quantities) < 0 or max(quantities) > MAX_QUANTITY:
+        flags.append("absurd_quantity")
+        quantities = [min(max(quantity, 0), MAX_QUANTITY) for quantity in quantities]
+    (
+        row.input_tokens,
+        row.cache_read_tokens,
+        row.cache_write_tokens,
+        row.output_tokens,
+        row.reasoning_tokens,
+        row.audio_tokens,
+        row.audio_ms,
+        row.characters,
+        images,
+    ) = quantities
+    row.images = min(images, 2**31 - 1)
+    if meters:
+        row.meters = encode(meters)
 
 
 def _event_time(at_us: Any, now: datetime, flags: list[str]) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracking.usage import anthropic, openai
+from tracking.usage import anthropic, openai, plain
 from tracking.usage.types import Totals, Usage, totals, walk
 
 __all__ = ["Totals", "Usage", "operation_of", "read_usage", "totals", "walk"]
@@ -60,15 +60,34 @@ def read_usage(
     Never raises on bad input: whatever is wrong, contradictory or unknown is flagged, and makes the call unpriced
     where it may change the price. Quantities are never negative.
     """
+    operation = operation or operation_of(endpoint)
+    facts = facts if isinstance(facts, Mapping) else {}
+    read_plain = plain.read_anthropic if provider == "anthropic" else plain.read_openai
+    return read_plain(provider, model, operation, endpoint, usage, facts, batch) or read_any(
+        provider=provider, model=model, operation=operation, endpoint=endpoint, usage=usage, facts=facts, batch=batch
+    )
+
+
+def read_any(
+    *,
+    provider: str,
+    model: str,
+    operation: str,
+    endpoint: str,
+    usage: Mapping[str, Any] | None,
+    facts: Mapping[str, Any],
+    batch: bool,
+) -> Usage:
+    """`read_usage` for reports of any shape, also those that nobody has seen yet."""
     shape = openai
     if provider == "anthropic" or (isinstance(usage, Mapping) and any(key in usage for key in _ANTHROPIC_ONLY)):
         shape = anthropic
     return shape.read(
         provider=provider,
         model=model,
-        operation=operation or operation_of(endpoint),
+        operation=operation,
         endpoint=endpoint,
         usage=usage,
-        facts=facts if isinstance(facts, Mapping) else {},
+        facts=facts,
         batch=batch,
     )

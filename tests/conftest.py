@@ -114,6 +114,14 @@ def redis_url() -> str:
 
 
 @pytest.fixture(autouse=True)
+def own_limits():
+    """No test sees limits or windows that another test's process memory kept."""
+    yield
+    if operations := sys.modules.get("budgets.operations"):
+        operations.forget()
+
+
+@pytest.fixture(autouse=True)
 def own_price_book():
     """Rates that a test entered, and that were rolled back with it, are not in the book of the next test."""
     yield

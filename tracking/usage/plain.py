@@ -18,8 +18,8 @@ from tracking.usage.types import Usage
 _TIER_FACTS = frozenset({"service_tier", "service_tier_asked"})
 #: Longer names than any tier, region or endpoint has are not remembered.
 _MAX_NAME = 200
-#: Operations whose usage counts something else than tokens, or has no output.
-_OTHER_OPERATIONS = frozenset({"moderation", "token_count", "embeddings"})
+#: Operations whose usage counts something else than text, or has no output.
+_OTHER_OPERATIONS = frozenset({"moderation", "token_count", "embeddings", "image_generation"})
 #: Details by whether they may be more than zero here.
 _INPUT_DETAILS = {
     "cached_tokens": True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import random
 import time
@@ -15,6 +14,7 @@ from operator import attrgetter
 from django.db import OperationalError, connections, transaction
 
 from tracking import ledger, results, settling, truth
+from tracking.cleaning import json_encoder
 from tracking.events import CallEvent
 from tracking.gate import Outcome
 from tracking.rollups import add_to_rollups
@@ -114,7 +114,7 @@ _CALL_CONTENT = attrgetter(
     *("result_key", "cost_usd"),
 )
 _ITEM_CONTENT = attrgetter("kind", "provider", "model_served", "response_id", "batch", "usage")
-_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_encode = json_encoder(allow_nan=True)
 
 
 def content_hash(event: CallEvent) -> str:

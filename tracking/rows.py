@@ -35,6 +35,7 @@ ERROR_STATUSES = frozenset({"error", "timeout", "connection_error", "incomplete"
 #: Gives the rows that are derived from other rows their ids: the same correction always has the same one.
 CORRECTIONS = uuid.UUID("5b0b52a5-4c6c-5c63-9f6b-2f1d0c3f7a11")
 
+
 @dataclass(slots=True)
 class Row:
     """A ledger row as the database takes it: ids are 32 hex digits, times text in UTC, JSON text, money nano-USD."""
@@ -134,17 +135,16 @@ class Pricing:
     """What turns usage into money: the readers and the engine, with the rates of the moment."""
 
     read_usage: Callable[..., Any]
-    price: Callable[..., Any]
-    receipt_text: Callable[[Any], str]
+    price_text: Callable[..., Any]
     rates: Any
 
 
 def current_pricing() -> Pricing:
     """The readers, the engine and the price book as it stands now."""
-    from tracking.pricing import book, price, receipt_text
+    from tracking.pricing import book, price_text
     from tracking.usage import read_usage
 
-    return Pricing(read_usage=read_usage, price=price, receipt_text=receipt_text, rates=book.current())
+    return Pricing(read_usage=read_usage, price_text=price_text, rates=book.current())
 
 
 def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pricing) -> Row:
@@ -152,34 +152,31 @@ def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pri
     flags = [clean_text(flag, 80) for flag in event.flags[:MAX_FLAGS]] if event.flags else []
     cut = Cutter(flags)
     at = _event_time(event.at_us, now, flags)
-    served, asked = cut(event.model_served, 200, "model_served"), cut(event.model_asked, 200, "model_asked")
-    operation = event.operation if event.operation in SERVICE_BY_OPERATION else "other"
-    if operation != event.operation:
-        flags.append("unknown_operation")
+    provider, served, asked, endpoint, source, status, error, quality, operation = _repeated(event, cut)
     row = Row(
         id=event_id(event.id),
         occurred_at=str(at.replace(tzinfo=None)),
         recorded_at=now_text(now),
         corrects=None,
-        provider=cut(event.provider, 40, "provider"),
+        provider=provider,
         model=served or asked,
         model_asked=asked,
         model_served=served,
         operation=operation,
-        endpoint=cut(event.endpoint, 200, "endpoint"),
+        endpoint=endpoint,
         service="batch" if event.batch else SERVICE_BY_OPERATION[operation],
-        source=cut(event.source, 20, "source"),
+        source=source,
         user_id=user_id,
         feature=cut(event.feature, 200, "feature"),
         analysis_id=cut(event.analysis, 200, "analysis"),
-        tags=_tags(event, user_id, flags),
+        tags="{}" if user_id is not None and not event.tags else _tags(event, user_id, flags),
         request_id=cut(event.request_id, 200, "request_id"),
         response_id=cut(event.response_id, 200, "response_id"),
         attempt=bounded_int(event.attempt, 1, 32767) or 1,
-        status=cut(event.status, 20, "status"),
+        status=status,
         http_status=bounded_int(event.http_status, 0, 32767),
-        error=cut(event.error, 200, "error"),
-        quality=cut(event.quality, 12, "quality"),
+        error=error,
+        quality=quality,
         stream=1 if event.stream else 0,
         latency_ms=milliseconds(event.latency_us),
         ttft_ms=milliseconds(event.ttft_us),
@@ -192,6 +189,35 @@ def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pri
     if flags:
         row.flags = json.dumps(list(dict.fromkeys(flags))[:MAX_FLAGS])
     return row
+
+
+#: Texts that nearly every call shares with others, and the lengths of their columns.
+_REPEATED = {"provider": 40, "model_served": 200, "model_asked": 200, "endpoint": 200, "source": 20, "status": 20}
+_REPEATED |= {"error": 200, "quality": 12}
+_repeated_of = attrgetter(*_REPEATED, "operation")
+#: Those that were seen to need no change. Emptied when full: errors and endpoints may have any name.
+_fine: dict[tuple, tuple[str, ...]] = {}
+MAX_FINE = 4096
+
+
+def _repeated(event: CallEvent, cut: Cutter) -> tuple[str, ...]:
+    """The texts of `_REPEATED` as their columns take them, and the operation."""
+    texts = _repeated_of(event)
+    try:
+        return _fine[texts]
+    except (KeyError, TypeError):  # TypeError: something in it is not even a text
+        pass
+    clean = [cut(text, length, name) for text, (name, length) in zip(texts, _REPEATED.items(), strict=False)]
+    operation = event.operation if event.operation.__class__ is str else ""
+    if operation not in SERVICE_BY_OPERATION:
+        cut.flags.append("unknown_operation")
+        operation = "other"
+    clean.append(operation)
+    if tuple(clean) == texts:
+        if len(_fine) >= MAX_FINE:
+            _fine.clear()
+        _fine[texts] = tuple(clean)
+    return tuple(clean)
 
 
 def _price(row: Row, event: CallEvent, at: datetime, flags: list[str], pricing: Pricing) -> None:
@@ -231,8 +257,7 @@ def _cost_of(row: Row, event: CallEvent, usage: Usage, at: datetime, flags: list
         return _unpriced("the result is not known yet")
     if event.usage is None and not usage.meters and not usage.parts:
         return _unpriced("no usage was reported")
-    receipt = pricing.price(usage, at, pricing.rates)
-    return receipt.total_nanousd, receipt.status, pricing.receipt_text(receipt)
+    return pricing.price_text(usage, at, pricing.rates)
 
 
 def _why_not_billed(row: Row, event: CallEvent) -> str:

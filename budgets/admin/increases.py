@@ -50,7 +50,8 @@ class BudgetIncreaseAdmin(ModelAdmin):
 
     def get_fields(self, request, obj=None):
         decided = obj is None or obj.status != BudgetIncrease.Status.ASKED
-        return [name for name in self.fields if name != ("decision" if decided else "decided_by")]
+        hidden = ("decision",) if decided else ("decided_by", "decided_at")
+        return [name for name in self.fields if name not in hidden]
 
     def has_add_permission(self, request):
         return False

@@ -72,14 +72,19 @@ class IncreaseInline(TabularInline):
 
     model = BudgetIncrease
     form, formset = IncreaseForm, IncreaseFormSet
-    verbose_name_plural = "Temporary increases"
+    verbose_name, verbose_name_plural = "increase", "Temporary increases"
     extra = 0
-    tab = True
+    tab = hide_title = True
     fields = ["for_whom", "amount", "until", "why", "state"]
     readonly_fields = ["state"]
     ordering = ["-asked_at"]
     can_delete = False
     per_page = 20
+
+    @admin.display(description="For whom")
+    def for_whom(self, increase: BudgetIncrease) -> str:
+        """Of those that were given; in a new one it is a field of the form."""
+        return names_of([increase.subject])[increase.subject] or "all that it counts"
 
     @admin.display(description="State")
     def state(self, increase: BudgetIncrease) -> str:
@@ -104,7 +109,7 @@ class ChangeInline(TabularInline):
 
     model = LimitChange
     verbose_name_plural = "History"
-    tab = True
+    tab = hide_title = True
     extra = 0
     fields = ["at", "by", "what", "from_to", "why"]
     readonly_fields = fields
@@ -236,6 +241,10 @@ class BudgetLimitAdmin(ModelAdmin):
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         extra = {"preview_url": reverse("admin:budgets_budgetlimit_preview"), **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, extra)
+
+    def history_view(self, request, object_id, extra_context=None):
+        """The limit's own history, which knows changes from elsewhere too, is a tab of its page."""
+        return redirect(reverse("admin:budgets_budgetlimit_change", args=[object_id]) + "#changes")
 
     def save_model(self, request, obj, form, change):
         if change and (obj.setting or obj.owner_id):

@@ -80,7 +80,7 @@ class TestPages:
         update_budget_config(alice, daily_limit="2")
         for limit in BudgetLimit.objects.all():
             assert str(limit) in page(client, f"{LIST}{limit.pk}/change/")
-            assert client.get(f"{LIST}{limit.pk}/history/").status_code == 200
+            assert client.get(f"{LIST}{limit.pk}/history/", follow=True).status_code == 200
         html = page(client, LIST)
         assert all(str(limit).replace("'", "&#x27;") in html for limit in limits)
         assert 'class="cw-status warning"' in html

@@ -112,6 +112,23 @@ def test_the_audit_command_says_what_is_wrong_and_repairs_it(silent, capsys):
     assert_all_agrees()
 
 
+def test_a_hold_that_differs_from_the_ledger_is_repaired_with_its_window(silent, capsys):
+    operations.settle(silent, cost=Decimal("0.05"), now=LATER)
+    truth = CallEvent(
+        id=str(silent), at_us=int(NOON.timestamp()) * 1_000_000, provider="openai", operation="chat", endpoint="",
+        model_asked="gpt-4o", user=the_window().subject.partition(":")[2], quality="exact", cost_usd="0.05",
+    )  # fmt: skip
+    record([truth], now=LATER)
+    Hold.objects.update(cost=Decimal("0.07"))
+    BudgetWindow.objects.update(spent=Decimal("0.07"))
+
+    call_command("audit", budgets=True, fix=True)
+
+    assert "should have 0.05 USD cost; it was 0.07, and is set right" in capsys.readouterr().out
+    assert money(the_window()) == ("0.05", "0")
+    assert_all_agrees()
+
+
 def test_repairing_needs_to_be_told_what():
     with pytest.raises(CommandError, match="use it with --budgets"):
         call_command("audit", fix=True)

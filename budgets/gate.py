@@ -155,7 +155,9 @@ def _is_free(call: Call) -> bool:
         return False
     if not snapshot.limits:
         return True
-    return not (isinstance(call.user, str) and snapshot.needs_users) and not book.matches(call)
+    if isinstance(call.user, str) and snapshot.needs_users:
+        return False  # whose address that is must be looked up
+    return not snapshot.matches(call, call.user if isinstance(call.user, int) else None)
 
 
 def _decide(attempt: Attempt, call: Call) -> Admitted:
@@ -262,7 +264,6 @@ class _Ticket:
                 given_up = self._given_up
             if given_up:
                 _void(self._hold_id)
-
 
     def _alive(self) -> bool:
         """Whether the open connection of this thread answers; also where there is none yet."""

@@ -67,6 +67,7 @@ class Attempt:
         "error",
         "event",
         "headers_ns",
+        "held_by",
         "items",
         "kind",
         "opened_ns",
@@ -84,6 +85,7 @@ class Attempt:
         self.reader: Any = None
         self.error: BaseException | None = None
         self.headers_ns = 0
+        self.held_by: Any = None  # the gate that holds money under the event's id
         self.items: list[CallEvent] | None = [] if endpoint.action == endpoints.FILE_CONTENT else None
         self.closed = self.ended = self.broken = self.asks_usage = False
         headers = requests.headers_of(request)
@@ -248,6 +250,15 @@ class Attempt:
             found = self.items
         for event in found:
             self._emit(event)
+        if self.held_by is not None and all(event.id != self.event.id for event in found):
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Nothing will be recorded under this id (the client goes where it was sent): nothing settles its hold."""
+        try:
+            self.held_by.void(self.event.id)
+        except Exception as error:
+            failures.note("gate_void", error)
 
     def _emit(self, event: CallEvent) -> None:
         try:

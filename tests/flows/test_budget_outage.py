@@ -145,19 +145,18 @@ def test_a_call_under_no_hard_limit_goes_on_while_the_database_is_away(sdk, prov
 CHILD = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
-from django.conf import settings
-import django
-django.setup()
-settings.DATABASES["default"].update({database!r})
 from costwatch.clients import openai_client
-from budgets import operations
-reserve = operations.reserve
+assert "django" not in sys.modules, "Django is set up by the first guarded call"
 if {when!r} == "after the hold":
+    from tracking import gate
+    gate.current()
+    from budgets import operations
+    reserve = operations.reserve
     def reserve_and_die(*args, **kwargs):
         reserve(*args, **kwargs)
         os.kill(os.getpid(), signal.SIGKILL)
     operations.reserve = reserve_and_die
-elif {when!r} == "before the event":
+else:
     from tracking import spool
     spool.emit = lambda event: os.kill(os.getpid(), signal.SIGKILL)
 client = openai_client(base_url={base_url!r}, api_key="local", feature="killed")
@@ -167,18 +166,30 @@ client.chat.completions.create(
 """
 
 
-@pytest.mark.parametrize("when", ["after the hold", "before the event"])
-def test_a_process_killed_between_hold_and_row_is_counted_by_the_sweeper(ledger, provider, settings, when):
+def database_url() -> str:
     from django.db import connections as databases
 
+    database = databases["default"].settings_dict
+    if databases["default"].vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    account = f"{database['USER']}:{database['PASSWORD']}"
+    return f"postgres://{account}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
+
+
+@pytest.mark.parametrize("when", ["after the hold", "before the event"])
+def test_a_process_killed_between_hold_and_row_is_counted_by_the_sweeper(ledger, provider, settings, when):
     from budgets.models import Hold
     from budgets.sweeping import sweep_holds
 
     limit_of("5")
-    database = {k: databases["default"].settings_dict[k] for k in ("NAME", "HOST", "PORT", "USER", "PASSWORD")}
     root = str(Path(__file__).resolve().parents[2])
-    code = CHILD.format(root=root, when=when, base_url=provider.openai_base_url, database=database)
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "SPOOL_DIR": str(settings.SPOOL_DIR)}
+    code = CHILD.format(root=root, when=when, base_url=provider.openai_base_url)
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "SPOOL_DIR": str(settings.SPOOL_DIR),
+        "DATABASE_URL": database_url(),
+    }
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
     assert len(provider.requests) == (0 if when == "after the hold" else 1)

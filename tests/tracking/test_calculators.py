@@ -162,8 +162,9 @@ def test_the_asynchronous_one_does_the_same(emitted):
 def test_a_cost_that_is_none_is_refused(emitted, cost):
     with pytest.raises(ValueError, match="cost is"):
         track_ai_cost(analysis_id=1, feature="f", cost=cost, model="gpt-4o", tokens={})
-    with pytest.raises(ValueError, match="tokens"):
-        track_ai_cost(analysis_id=1, feature="f", cost=1, model="gpt-4o", tokens={"input": -1})
+    for tokens in ({"input": -1}, {"input_tokens": 5}, [5, 6]):
+        with pytest.raises(ValueError, match="tokens"):
+            track_ai_cost(analysis_id=1, feature="f", cost=1, model="gpt-4o", tokens=tokens)
     assert emitted == []
 
 

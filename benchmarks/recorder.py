@@ -18,7 +18,6 @@ import random
 import sys
 import tempfile
 import time
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +33,8 @@ MODELS = (
 
 def make_events(count: int, seed: int) -> list:
     """Calls of 50 users for 12 features and 200 analyses, over the last three hours."""
+    import uuid_utils
+
     from tracking.events import CallEvent
 
     chance = random.Random(seed)
@@ -56,7 +57,7 @@ def make_events(count: int, seed: int) -> list:
             usage = {"input_tokens": read, "output_tokens": written, "cache_read_input_tokens": cached}
         events.append(
             CallEvent(
-                id=str(uuid.UUID(int=chance.getrandbits(128))),
+                id=str(uuid_utils.uuid7()),
                 at_us=now_us - chance.randrange(3 * 3600 * 1_000_000),
                 provider=provider,
                 operation="chat",

@@ -151,11 +151,11 @@ def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pri
     """The row of an event recorded at `now`. What had to be changed is flagged; what has no price is unpriced."""
     flags = [clean_text(flag, 80) for flag in event.flags[:MAX_FLAGS]] if event.flags else []
     cut = Cutter(flags)
-    at = _event_time(event.at_us, now, flags)
+    at, at_text = _event_time(event.at_us, now, flags)
     provider, served, asked, endpoint, source, status, error, quality, operation = _repeated(event, cut)
     row = Row(
         id=event_id(event.id),
-        occurred_at=str(at.replace(tzinfo=None)),
+        occurred_at=at_text,
         recorded_at=now_text(now),
         corrects=None,
         provider=provider,
@@ -320,15 +320,29 @@ def _fill_quantities(row: Row, usage: Usage, flags: list[str]) -> None:
         row.meters = encode(meters)
 
 
-def _event_time(at_us: Any, now: datetime, flags: list[str]) -> datetime:
+def _event_time(at_us: Any, now: datetime, flags: list[str]) -> tuple[datetime, str]:
+    """The moment of a call, also as `db_time` writes it."""
     try:
         at = EPOCH + timedelta(microseconds=at_us)
         if EARLIEST <= at <= now + LATEST_AHEAD:
-            return at
+            return at, _time_text(at_us, at)
     except (TypeError, OverflowError, ValueError):
         pass
     flags.append("time_out_of_range")
-    return now.astimezone(UTC)
+    return now.astimezone(UTC), now_text(now)
+
+
+def _time_text(at_us: Any, at: datetime) -> str:
+    if at_us.__class__ is not int:
+        return db_time(at)
+    minute, rest = divmod(at_us, 60_000_000)
+    second, us = divmod(rest, 1_000_000)
+    return f"{_minute_text(minute)}:{second:02d}.{us:06d}" if us else f"{_minute_text(minute)}:{second:02d}"
+
+
+@lru_cache(maxsize=4096)
+def _minute_text(minute: int) -> str:
+    return db_time(EPOCH + timedelta(minutes=minute))[:16]
 
 
 @lru_cache(maxsize=16)

@@ -63,11 +63,6 @@ def ledger_alias() -> str:
     return settings.LEDGER_DATABASE
 
 
-def month_of(at: datetime) -> str:
-    """The UTC month of a moment, as "2026-11"."""
-    return at.astimezone(UTC).strftime("%Y-%m")
-
-
 def _month_bounds(month: str) -> tuple[str, str]:
     year, number = int(month[:4]), int(month[5:])
     following = f"{year + number // 12:04d}-{number % 12 + 1:02d}"

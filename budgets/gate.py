@@ -42,6 +42,8 @@ _TRIES = 4
 LOG_EVERY_S = 10.0
 #: USD: no limit has room for it.
 _MORE_THAN_ANY = Decimal(10**9)
+#: When the database gave its last sign of life to any call of this process, by the monotonic clock.
+_heard_at = 0.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNAVAILABLE = (BudgetUnavailable, DatabaseError, InterfaceError, TimeoutError)
 
@@ -193,8 +195,8 @@ class _Ticket:
 
     def __init__(self, attempt: Attempt, call: Call) -> None:
         self._hold_id = uuid.UUID(attempt.id)
-        self._reached = threading.Event()
         self._lock = threading.Lock()
+        self._asked_at, self._started_at, self._reached_at = time.monotonic(), 0.0, 0.0
         self._given_up = self._done = False
         self._asking: Any = None  # the connection that is being asked for a sign of life
         self._future = connections.submit(partial(self._run, partial(_decide, attempt, call)))
@@ -202,9 +204,13 @@ class _Ticket:
     def wait(self) -> Admitted:
         """Wait for the answer on this thread."""
         try:
-            if not self._reached.wait(REACH_S):
-                raise TimeoutError("the database gives no sign of life")
-            return self._future.result(ANSWER_S)
+            while (left_s := self._patience_s()) > 0:
+                try:
+                    return self._future.result(left_s)
+                except TimeoutError:
+                    if self._future.done():
+                        raise
+            raise TimeoutError("the database gives no sign of life")
         except Refused:
             raise
         except BaseException:
@@ -220,18 +226,23 @@ class _Ticket:
 
             return await anyio.to_thread.run_sync(self.wait)
         try:
-            for seconds in (REACH_S, ANSWER_S):
-                await asyncio.wait({waiting}, timeout=seconds)
+            while (left_s := self._patience_s()) > 0:
+                await asyncio.wait({waiting}, timeout=left_s)
                 if waiting.done():
                     return waiting.result()
-                if not self._reached.is_set():
-                    break
             raise TimeoutError("the database gives no sign of life")
         except Refused:
             raise
         except BaseException:
             self.give_up()
             raise
+
+    def _patience_s(self) -> float:
+        """How long it is worth waiting. One that waits for its turn goes by the signs of life that others got."""
+        now = time.monotonic()
+        if self._reached_at:
+            return self._reached_at + ANSWER_S - now
+        return (self._started_at or max(self._asked_at, _heard_at)) + REACH_S - now
 
     def give_up(self) -> None:
         """Nobody waits any more."""
@@ -246,13 +257,16 @@ class _Ticket:
             connections.submit(partial(_void, self._hold_id))
 
     def _run(self, work: Callable[[], Admitted]) -> Admitted:
+        global _heard_at
+        self._started_at = time.monotonic()
         try:
             if databases[connections.ALIAS].vendor == "postgresql" and not self._alive():
                 # An open connection has died; whether the database is there, a new one tells.
                 databases[connections.ALIAS].close()
                 databases[connections.ALIAS].ensure_connection()
+            _heard_at = time.monotonic()
         finally:
-            self._reached.set()
+            self._reached_at = time.monotonic()
         with self._lock:
             if self._given_up:
                 raise TimeoutError("given up")

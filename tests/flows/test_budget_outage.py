@@ -202,3 +202,41 @@ def test_a_process_killed_between_hold_and_row_is_counted_by_the_sweeper(ledger,
     assert (row.feature, row.quality) == ("killed", "estimated")
     assert standing() == (hold.amount, Decimal(0))
     assert_budgets_agree(ledger)
+
+
+def test_calls_that_wait_for_their_turn_are_not_taken_for_an_outage(ledger, provider, settings, monkeypatch):
+    """Many coroutines, one thread to hold for them: the last one waits far longer than a second, and is admitted."""
+    import asyncio
+
+    from budgets import connections, gate
+    from costwatch.clients import async_openai_client
+
+    connections.shut_down()
+    settings.BUDGET_THREADS = 1
+    limit_of("5")
+    decide = gate._decide
+
+    def slowly(*args):
+        time.sleep(0.25)
+        return decide(*args)
+
+    monkeypatch.setattr(gate, "_decide", slowly)
+    blocked = []
+
+    async def watch() -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            blocked.append(time.monotonic() - before)
+
+    async def ask_all() -> list:
+        watching = asyncio.create_task(watch())
+        async with async_openai_client(base_url=provider.openai_base_url, api_key="local") as client:
+            answers = await asyncio.gather(*(ask(client) for _ in range(6)))
+        watching.cancel()
+        return answers
+
+    assert len(asyncio.run(ask_all())) == 6
+    assert sorted(blocked)[len(blocked) // 2] < 0.1, "the event loop goes on meanwhile"
+    connections.shut_down()
+    assert_budgets_agree(ledger)

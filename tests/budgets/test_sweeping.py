@@ -88,6 +88,28 @@ def test_the_truth_that_arrives_late_corrects_ledger_and_window(silent, member):
     assert_all_agrees()
 
 
+def test_a_background_answer_that_never_came_is_counted_at_its_hold_and_set_right_when_it_comes(silent, member):
+    creation = {
+        "at_us": int(NOON.timestamp()) * 1_000_000, "provider": "openai", "operation": "chat", "endpoint": "",
+        "model_asked": "gpt-4o", "user": member.pk, "result_key": "openai:resp_1",
+    }  # fmt: skip
+    record([CallEvent(id=str(silent), kind="pending", status="pending", **creation)], now=NOON)
+    assert money(the_window()) == ("0", "0.4")  # it is still running
+    assert sweep_holds(now=LATER) == 0  # and may do so for long
+
+    Hold.objects.update(expires_at=LATER)
+    assert sweep_holds(now=LATER) == 1
+    assert money(the_window()) == ("0.4", "0")
+    assert ApiUsageLog.objects.count() == 1, "it has its row already"
+    assert sweep_holds(now=LATER) == 0
+
+    usage = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
+    came = CallEvent(id=str(new_id()), kind="result", quality="exact", usage=usage, **creation)
+    record([came], now=LATER)
+    assert money(the_window()) == ("0.0075", "0")
+    assert_all_agrees()
+
+
 def test_the_task_sweeps_as_of_now(silent):
     assert tasks.sweep_expired_holds() == 1
     assert tasks.sweep_expired_holds() == 0

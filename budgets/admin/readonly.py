@@ -70,10 +70,21 @@ class HoldAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     list_fullwidth = True
 
+    def get_changelist_instance(self, request):
+        changelist = super().get_changelist_instance(request)
+        changelist.result_list = list(changelist.result_list)
+        emails = emails_of(u for hold in changelist.result_list if isinstance(u := hold.call.get("user"), int))
+        for hold in changelist.result_list:
+            hold.emails = emails
+        return changelist
+
     @admin.display(description="By")
     def who(self, hold: Hold) -> str:
         user = hold.call.get("user")
-        return (emails_of([user]).get(user, f"account {user}") if isinstance(user, int) else user) or "–"
+        if not isinstance(user, int):
+            return user or "–"
+        emails = hold.emails if hasattr(hold, "emails") else emails_of([user])
+        return emails.get(user, f"account {user}")
 
     @admin.display(description="Set aside", ordering="amount")
     def set_aside(self, hold: Hold) -> str:

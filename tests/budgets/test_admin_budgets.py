@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from budgets import operations
@@ -120,6 +122,27 @@ class TestPages:
             html = page(client, f"{LIST}?{query}")
             assert there in html, query
             assert missing not in html, query
+
+    def test_a_page_of_the_lists_costs_the_same_for_one_row_and_for_many(self, client, dora, django_user_model):
+        limit = make_limit("10", scope="each_user")
+        counts = []
+        for count in (1, 12):
+            for number in range(count):
+                user = django_user_model.objects.create_user(f"u{count}-{number}@example.com", "x")
+                call = call_at(timezone.now(), user=user.pk)
+                operations.reserve(call, hold_id=new_id(), amount=D(1))
+                ask_increase(
+                    limit, amount=D(1), until=timezone.now() + timedelta(days=1), why="x", by=user,
+                    at=timezone.now(), subject=f"user:{user.pk}",
+                )  # fmt: skip
+            paths = [LIST, *(f"/admin/budgets/{name}/" for name in ("budgetwindow", "hold", "budgetincrease"))]
+            queries = []
+            for path in paths:
+                with CaptureQueriesContext(connection) as captured:
+                    page(client, path)
+                queries.append(len(captured))
+            counts.append(queries)
+        assert counts[0] == counts[1]
 
     def test_windows_and_holds_can_only_be_read(self, client, dora, alice):
         make_limit("10", scope="each_user")

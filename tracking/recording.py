@@ -95,7 +95,7 @@ def _distinct(events: Sequence[CallEvent]) -> _Batch:
     return batch
 
 
-#: What makes two events with the same id the same event. A cost that an application reports again comes at another time.
+#: What makes two events with the same id the same event. A cost that an application reports again comes later.
 #: So does a line of a batch that is read again, and through another request: only what the provider said counts there.
 _REPORTED_CONTENT = (
     *("kind", "provider", "operation", "endpoint", "model_asked", "model_served", "user", "feature", "analysis"),

@@ -138,7 +138,8 @@ def _write(batch: _Batch, rows: dict[str, Row], now: datetime, make_row: Callabl
     new = _claim(batch, rows, now)
     known = {key: rows[key] for key in batch.events if key not in new}
     late, settled = truth.late_truths(known, now=now) if known else ([], set())
-    lost, over = truth.given_up({key: known[key] for key in settled if known[key].status == truth.UNKNOWN}, now=now)
+    lost = truth.given_up({key: known[key] for key in settled if known[key].status == truth.UNKNOWN})
+    over: list[Outcome] = []
     duplicates, conflicts = _sort_out_known(batch, known.keys() - settled)
     duplicates += len(settled)
     fresh = [key for key in batch.events if key in new]

@@ -61,6 +61,8 @@ def django_db_setup(django_test_environment, django_db_blocker, django_db_modify
         made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
     yield
     with django_db_blocker.unblock():
+        if pool := sys.modules.get("budgets.connections"):
+            pool.shut_down()  # PostgreSQL drops no database that somebody is connected to
         teardown_databases(made, verbosity=0)
 
 

@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 
 from django.db import IntegrityError
 
+from budgets import memory
 from budgets.calendar import WindowRule, WindowSpan, window_at
 from budgets.calls import Call
 from budgets.connections import read_apart, run_apart
@@ -114,6 +115,7 @@ class Snapshot:
         object.__setattr__(self, "_named", dict(named))
         object.__setattr__(self, "_others", tuple(x for x in self.limits if x.scope not in _NAMED))
         object.__setattr__(self, "by_id", {limit.id: limit for limit in self.limits})
+        object.__setattr__(self, "any_hard", any(x.hard for x in self.limits))
         object.__setattr__(self, "needs_users", any(x.scope in _BY_USER for x in self.limits))
 
     def matches(self, call: Call, user_id: int | None) -> list[Match]:
@@ -210,6 +212,7 @@ def current() -> Snapshot:
         try:
             _set_defaults()
             look = read_apart(_look)
+            memory.note(any_hard=look.any_hard)
         except BudgetUnavailable:
             if _snapshot is None:
                 raise
@@ -224,6 +227,7 @@ def look_now() -> Snapshot:
     """Every limit as this connection sees it now, on the caller's own transaction."""
     asked_at = time.monotonic()
     look = _look()
+    memory.note(any_hard=look.any_hard)
     _keep(look, asked_at)
     return look
 
@@ -243,6 +247,7 @@ def forget() -> None:
     global _snapshot, _checked_at, _away_until, _defaults_looked_up
     _snapshot, _checked_at, _away_until, _defaults_looked_up = None, 0.0, 0.0, False
     _users.clear()
+    memory.forget()
 
 
 def is_away() -> bool:

@@ -25,7 +25,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.db import connections as databases
 
-from budgets import book, connections, operations, settling, store
+from budgets import book, connections, memory, operations, settling, store
 from budgets.calls import Call
 from budgets.errors import BudgetExceeded, BudgetUnavailable, HoldNotFound
 from budgets.policy import Amount, NotBounded, Question
@@ -114,7 +114,7 @@ class BudgetGate:
             hard = [m for m in known.matches(call, user_id) if m.limit.hard and m.enforced]
             if not hard:
                 return Admitted(flags=("gate_unchecked",))
-        if _is_not_set_up(error):
+        if _is_not_set_up(error) or (known is None and memory.knows_of_no_hard_limit()):
             return Admitted(flags=("gate_unchecked",))
         allowed = settings.ON_GATE_FAILURE == "allow"
         now = time.monotonic()

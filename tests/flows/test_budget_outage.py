@@ -142,6 +142,34 @@ def test_a_call_under_no_hard_limit_goes_on_while_the_database_is_away(sdk, prov
     assert len(provider.requests) == 2
 
 
+def test_a_process_that_starts_during_an_outage_goes_by_what_others_saw(sdk, provider, monkeypatch):
+    from budgets import book, operations
+    from budgets.errors import BudgetUnavailable
+
+    def away(*args, **kwargs):
+        raise BudgetUnavailable("The database is away.")
+
+    def starts_in_an_outage():
+        operations.forget()
+        monkeypatch.setattr(book, "read_apart", away)
+        monkeypatch.setattr(book, "run_apart", away)
+        return sdk("openai")
+
+    assert seconds_until_refused(starts_in_an_outage()) < 1  # nobody ever saw the limits: there may be a hard one
+    monkeypatch.undo()
+    ask(sdk("openai"))
+    assert len(provider.requests) == 1
+    ask(starts_in_an_outage())  # another process saw that there is none
+    assert len(provider.requests) == 2
+    monkeypatch.undo()
+    limit_of("5")
+    operations.forget()
+    ask(sdk("openai"))
+    provider.requests.clear()
+    assert seconds_until_refused(starts_in_an_outage()) < 1
+    assert not provider.requests
+
+
 CHILD = """
 import os, signal, sys
 sys.path.insert(0, {root!r})

@@ -3,6 +3,7 @@
 1. A window has spent what it opened with plus what its legs cost, and holds what its open holds set aside.
 2. A hold that is settled cost what the ledger says of its call (row and corrections), where that is known.
 3. A window has spent what the ledger says of its subject and time, but for the holds of which 2. tells otherwise.
+   (Not where its limit ended inside it: from then on it counted no more, and the ledger went on.)
 """
 
 import uuid
@@ -154,6 +155,8 @@ def _windows_against_ledger(odd: dict[uuid.UUID, int], at: datetime, fix: bool) 
     snapshot = book.look_now()
     # Who belonged to a group when is not known afterwards.
     windows = BudgetWindow.objects.filter(version=F("limit__version")).exclude(limit__scope=Scope.GROUP)
+    ended_inside = Q(ends_at=None) | Q(limit__active_until__lt=F("ends_at"))
+    windows = windows.exclude(ended_inside, limit__active_until__isnull=False, limit__active_until__lte=at)
     for window in windows.select_related("limit", "limit__user", "limit__group").order_by("pk").iterator(_CHUNK):
         span = WindowSpan(window.starts_at, window.ends_at)
         known = spent_in(book.Limit.of(window.limit), window.subject, span, book=snapshot)

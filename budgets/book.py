@@ -5,6 +5,7 @@ A call to which no limit applies costs no round trip, but for the one query a se
 
 import contextlib
 import logging
+import re
 import threading
 import time
 import uuid
@@ -175,9 +176,17 @@ _NAMED = (Scope.USER, Scope.ANALYSIS, Scope.FEATURE, Scope.PROVIDER, Scope.API_K
 _BY_USER = (Scope.EACH_USER, Scope.USER, Scope.GROUP)
 
 
+#: What providers put behind a model's name for one version of it: gpt-4o-2024-08-06, claude-haiku-4-5-20251001.
+_DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8})$")
+
+
 def model_matches(pattern: str, models: tuple[str, ...], provider: str) -> bool:
-    """Whether a pattern such as `gpt-4o*` or `anthropic/*` names one of these models."""
-    return any(fnmatchcase(name, pattern) or fnmatchcase(f"{provider}/{name}", pattern) for name in models)
+    """Whether a name or pattern such as `gpt-4o`, `gpt-4o*` or `anthropic/*` names one of these models.
+
+    A model's name counts its dated versions too, whichever way the caller asks for them.
+    """
+    names = {*models, *(_DATED.sub("", name) for name in models)}
+    return any(fnmatchcase(name, pattern) or fnmatchcase(f"{provider}/{name}", pattern) for name in names)
 
 
 _lock = threading.Lock()

@@ -16,7 +16,7 @@ from unfold.widgets import (
 
 from budgets.models import BudgetIncrease, BudgetLimit
 from budgets.subjects import subject_for
-from budgets.validation import read_thresholds, validate_amount
+from budgets.validation import read_thresholds, validate_amount, validate_until
 
 _CENT = Decimal("0.01")
 
@@ -76,7 +76,10 @@ class LimitForm(forms.ModelForm):
         help_text="percent of the amount, as in 80, 100: each is told once in every window",
     )
     time_zone = forms.ChoiceField(
-        choices=time_zones, widget=UnfoldAdminSelectWidget, help_text="days, weeks and months begin at its midnight"
+        label="Time zone",
+        choices=time_zones,
+        widget=UnfoldAdminSelectWidget,
+        help_text="days, weeks and months begin at its midnight",
     )
     why = forms.CharField(
         label="Why",
@@ -150,8 +153,7 @@ class IncreaseForm(forms.ModelForm):
 
     def clean_until(self):
         until = self.cleaned_data["until"]
-        if until <= timezone.now():
-            raise ValidationError("The increase would have ended already.")
+        validate_until(until, at=timezone.now())
         return until
 
     def clean_for_whom(self) -> str:

@@ -165,6 +165,8 @@ class BudgetLimit(models.Model):
     def clean(self) -> None:
         """Raise ValidationError saying in words, per field, what is wrong."""
         wrong: dict[str, str] = {}
+        if self.scope == Scope.PROVIDER:
+            self.target = self.target.strip().lower()  # as calls name it
         if problem := check_target(self.scope, self.target):
             wrong["target"] = problem
         for field, scope in (("user", Scope.USER), ("group", Scope.GROUP)):

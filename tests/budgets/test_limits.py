@@ -1,7 +1,7 @@
 """Limits: what may be one, the first document's functions, the defaults of the settings, and where they stand."""
 
 import time
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection
 
 from budgets import book, operations
+from budgets.changes import ask_increase
 from budgets.defaults import set_default_limits
 from budgets.errors import BudgetExceeded, BudgetUnavailable
 from budgets.limits import can_make_api_call, get_budget_status, update_budget_config
@@ -274,3 +275,50 @@ def test_looking_limits_up_does_not_wait_for_a_writer():
         assert time.monotonic() - start < 1
     other.rollback()
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "counts"),
+    [
+        ("gpt-4o", "gpt-4o", True),
+        ("gpt-4o", "gpt-4o-2024-08-06", True),
+        ("openai/gpt-4o", "gpt-4o-2024-08-06", True),
+        ("claude-haiku-4-5", "claude-haiku-4-5-20251001", True),
+        ("gpt-4o", "gpt-4o-mini", False),
+        ("gpt-4o", "gpt-4o-mini-2024-07-18", False),
+        ("gpt-4o-2024-08-06", "gpt-4o", False),
+        ("gpt-4o*", "gpt-4o-mini", True),
+    ],
+)
+def test_a_model_counts_its_dated_versions(target, model, counts):
+    make_limit("0", scope="model", target=target)
+    call = call_at(model=model, provider="openai")
+    assert (operations.check(call, amount=Decimal("0.01")) is not None) == counts
+
+
+def test_a_provider_is_the_same_however_it_is_written():
+    assert make_limit("0", scope="provider", target="OpenAI").target == "openai"
+    with pytest.raises(BudgetExceeded):
+        reserve(call_at(provider="openai"), hold_id=new_id(), amount=Decimal(1))
+
+
+def test_more_than_a_thousand_limits_stand_side_by_side():
+    BudgetLimit.objects.bulk_create(
+        BudgetLimit(scope="feature", target=f"feature {n}", period=period, amount=Decimal(1), time_zone="UTC")
+        for n in range(600) for period in ("day", "month")
+    )  # fmt: skip
+    post(call_at(feature="feature 7"), call_id=new_id(), cost=Decimal("0.25"), now=NOON)
+    operations.forget()
+    lines = standings(at=NOON)
+    assert len(lines) == 1200
+    assert [line.name for line in lines if line.spent] == [
+        "$1.00 per day for feature feature 7",
+        "$1.00 per month for feature feature 7",
+    ]
+
+
+def test_an_increase_that_would_last_for_ever_is_none(owner):
+    limit = make_limit("1")
+    for until, words in ((NOON, "ended already"), (datetime.max.replace(tzinfo=UTC), "a year at most")):
+        with pytest.raises(ValidationError, match=words):
+            ask_increase(limit, amount=Decimal(1), until=until, why="a launch", by=owner, at=NOON)

@@ -1,6 +1,7 @@
 """Limits: what may be one, the first document's functions, the defaults of the settings, and where they stand."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -45,6 +46,19 @@ def test_a_user_sets_a_budget_and_sees_where_it_stands(owner):
     assert get_budget_status(owner, at=NOON).paused
     assert not can_make_api_call(owner, at=NOON)
     assert can_make_api_call(owner, at=NOON + timedelta(days=1)), "a new day"
+
+
+def test_a_budget_that_is_set_by_several_requests_at_once_is_set_once(owner):
+    def change(amount: int) -> None:
+        try:
+            update_budget_config(owner, daily_limit=amount)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(change, range(1, 5)))
+    assert BudgetLimit.objects.filter(owner=owner).count() == 1
+    assert update_budget_config(owner, daily_limit=None).own_daily_limit is None
 
 
 def test_without_limits_the_status_still_says_what_was_spent(owner):

@@ -1,5 +1,6 @@
 """Forms in which budgets are edited: limits, increases, and many limits at once."""
 
+from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from zoneinfo import available_timezones
 
@@ -226,6 +227,15 @@ class ChangeAmountsForm(forms.Form):
         if not self.errors and (cleaned.get("percent") is None) == (cleaned.get("amount") is None):
             raise ValidationError("Give a percentage or an amount, one of the two.")
         return cleaned
+
+    def check(self, limits: Iterable[BudgetLimit]) -> None:
+        """Find out whether every limit can have its new amount; a valid form has an error afterwards where not."""
+        for limit in limits:
+            try:
+                validate_amount(self.amount_for(limit))
+            except ValidationError as error:
+                self.add_error(None, f"{limit}: {error.messages[0]}")
+                return
 
     def amount_for(self, limit: BudgetLimit) -> Decimal:
         """The new amount of a limit, in USD."""

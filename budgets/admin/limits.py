@@ -2,6 +2,7 @@
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
@@ -291,6 +292,8 @@ class BudgetLimitAdmin(ModelAdmin):
         left_out = queryset.count() - len(limits)
         form = ChangeAmountsForm(request.POST if "apply" in request.POST or "show" in request.POST else None)
         if form.is_bound and form.is_valid():
+            form.check(limits)
+        if form.is_bound and form.is_valid():
             if "apply" in request.POST:
                 return self._apply_amounts(request, limits, form)
             rows = [(limit, form.amount_for(limit)) for limit in limits]
@@ -304,10 +307,11 @@ class BudgetLimitAdmin(ModelAdmin):
         return TemplateResponse(request, "admin/budgets/change_amounts.html", context)
 
     def _apply_amounts(self, request, limits, form) -> HttpResponse:
-        for limit in limits:
-            limit.amount = form.amount_for(limit)
-            limit.save(by=request.user, why=form.cleaned_data["why"])
-            self.log_change(request, limit, f"Amount set to {usd(limit.amount)}.")
+        with transaction.atomic():
+            for limit in limits:
+                limit.amount = form.amount_for(limit)
+                limit.save(by=request.user, why=form.cleaned_data["why"])
+                self.log_change(request, limit, f"Amount set to {usd(limit.amount)}.")
         self.message_user(request, f"{len(limits)} limit{'s' if len(limits) != 1 else ''} changed.")
         return redirect("admin:budgets_budgetlimit_changelist")
 

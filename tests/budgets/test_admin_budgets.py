@@ -236,6 +236,14 @@ class TestEditing:
         assert amounts == {first.pk: D(12), second.pk: D("1.19"), own.pk: D(2)}
         assert LimitChange.objects.filter(why="new year", by=dora).count() == 2
 
+    def test_an_amount_that_one_of_several_cannot_have_changes_none(self, client, dora):
+        small, large = make_limit("10"), make_limit("2000000000")
+        chosen = {"action": "change_amounts", "_selected_action": [small.pk, large.pk], "percent": "900", "amount": ""}
+        for button in ("show", "apply"):
+            html = posted(client, LIST, {**chosen, button: "1"})
+            assert f"{large}: The amount is too large" in html
+        assert set(BudgetLimit.objects.values_list("amount", flat=True)) == {D(10), D(2000000000)}
+
     def test_limits_are_ended_and_never_deleted(self, client, dora):
         limit = make_limit("10")
         assert client.post(f"{LIST}{limit.pk}/delete/", {"post": "yes"}).status_code == 403

@@ -276,7 +276,7 @@ def user_id_of(call: Call, snapshot: Snapshot, *, here: bool = False) -> int | N
     """
     user = call.user
     if not isinstance(user, str):
-        return user
+        return user if user is not None and 0 < user < 2**63 else None  # as the ledger has it
     email = user.strip().lower()
     if not snapshot.needs_users or not email:
         return None

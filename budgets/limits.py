@@ -168,6 +168,7 @@ def _set_own(user, period: Period, amount: Decimal | None, config: BudgetConfig,
         limit = BudgetLimit(owner=user, user=user, scope=Scope.USER, period=period, time_zone=user.time_zone)
     if amount is not UNCHANGED:
         limit.amount, limit.active_until = amount, None
+    limit.time_zone = user.time_zone  # he may have moved
     limit.thresholds = [str(share) for share in sorted({Decimal(config.alert_threshold), Decimal("1.0")})]
     limit.alerts_enabled, limit.pause_on_exceed = config.alerts_enabled, config.pause_on_exceed
     limit.full_clean()

@@ -19,6 +19,7 @@ from budgets.operations import post, reserve
 from budgets.queries import standings, standings_for, standings_of_user
 from tests.budgets.conftest import NOON, call_at, make_limit, new_id
 from tests.budgets.test_ledger import spend
+from tracking.users import emails_of
 
 pytestmark = [pytest.mark.database, pytest.mark.usefixtures("own_db", "at_once")]
 
@@ -142,6 +143,7 @@ def test_a_users_day_is_his_own(owner):
         ({"thresholds": ["0.8", "0.80"]}, "thresholds", "twice"),
         ({"thresholds": "0.8"}, "thresholds", "list"),
         ({"active_from": NOON, "active_until": NOON - timedelta(days=1)}, "active_until", "before it begins"),
+        ({"active_until": datetime.max.replace(tzinfo=UTC)}, "active_until", "before the year 3000"),
         ({"period": "decade"}, "period", "not a valid choice"),
     ],
 )
@@ -336,3 +338,18 @@ def test_an_increase_that_would_last_for_ever_is_none(owner):
     for until, words in ((NOON, "ended already"), (datetime.max.replace(tzinfo=UTC), "a year at most")):
         with pytest.raises(ValidationError, match=words):
             ask_increase(limit, amount=Decimal(1), until=until, why="a launch", by=owner, at=NOON)
+
+
+@pytest.mark.parametrize("user", [10**30, -1, 0])
+def test_a_number_that_is_nobodys_has_no_window(user):
+    make_limit("0", scope="each_user")
+    assert reserve(call_at(user=user), hold_id=new_id(), amount=Decimal(1)) is None
+    assert emails_of([user]) == {}
+
+
+def test_a_user_who_has_moved_gets_days_of_his_new_zone_when_he_sets_his_budget_again(owner):
+    update_budget_config(owner, daily_limit=5, at=NOON)
+    owner.time_zone = "Asia/Tokyo"
+    owner.save()
+    status = update_budget_config(owner, daily_limit=6, at=NOON)
+    assert status.resets_at["daily"] == NOON.replace(hour=15)

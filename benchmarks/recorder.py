@@ -2,10 +2,13 @@
 
 python benchmarks/recorder.py                               # on SQLite
 python benchmarks/recorder.py --database-url postgres://... # in a database of its own on that server
+python benchmarks/recorder.py --limits                      # with budgets that count every call
 python benchmarks/recorder.py --profile                     # where record() spends its time
 
 Every line has the ratio to bare inserts of the same rows in the same run: what pricing, de-duplication, rollups and
-receipts cost beside the writing itself.
+receipts cost beside the writing itself. `python_us` and `server_us` are processor time per event, here and in
+PostgreSQL's own process (0 where that is not on this machine): unlike events per second they hardly depend on what
+else the machine does. Of record() they are those of the quietest batches.
 """
 
 import argparse
@@ -18,7 +21,6 @@ import random
 import sys
 import tempfile
 import time
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +36,8 @@ MODELS = (
 
 def make_events(count: int, seed: int) -> list:
     """Calls of 50 users for 12 features and 200 analyses, over the last three hours."""
+    import uuid_utils
+
     from tracking.events import CallEvent
 
     chance = random.Random(seed)
@@ -56,7 +60,7 @@ def make_events(count: int, seed: int) -> list:
             usage = {"input_tokens": read, "output_tokens": written, "cache_read_input_tokens": cached}
         events.append(
             CallEvent(
-                id=str(uuid.UUID(int=chance.getrandbits(128))),
+                id=str(uuid_utils.uuid7()),
                 at_us=now_us - chance.randrange(3 * 3600 * 1_000_000),
                 provider=provider,
                 operation="chat",
@@ -100,14 +104,37 @@ def time_bare_inserts(events: list) -> float:
     return time.perf_counter() - began
 
 
-def time_record(events: list) -> float:
-    """Seconds in record(), batches of 500."""
+def server_cpu_s() -> float:
+    """Processor time of this connection's PostgreSQL process so far; 0 on SQLite and for another machine's server."""
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return 0.0
+    connection.ensure_connection()
+    try:
+        stat = Path(f"/proc/{connection.connection.info.backend_pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    name, times = stat.partition("(")[2].rpartition(")")[::2]
+    return sum(map(int, times.split()[11:13])) / os.sysconf("SC_CLK_TCK") if "postgres" in name else 0.0
+
+
+def time_record(events: list) -> tuple[float, dict[str, float]]:
+    """Seconds in record(), batches of 500; and processor time per event in microseconds."""
     from tracking.recording import record
 
-    began = time.perf_counter()
+    began, server, python = time.perf_counter(), server_cpu_s(), []
     for batch in batches(events):
+        started = time.process_time()
         record(batch, now=datetime.now(UTC))
-    return time.perf_counter() - began
+        python.append((time.process_time() - started) / len(batch) * 1e6)
+    took = time.perf_counter() - began
+    quiet = sorted(python)[: len(python) // 4 + 1]
+    spent = {
+        "python_us": round(sum(quiet) / len(quiet), 1),
+        "server_us": round((server_cpu_s() - server) / len(events) * 1e6, 1),
+    }
+    return took, spent
 
 
 def time_end_to_end(events: list, folder: Path) -> tuple[float, float]:
@@ -138,12 +165,11 @@ def write_as_one_of_several(seed: int, count: int, start, out) -> None:
     events = make_events(count, seed)
     time_record(make_events(BATCH, seed + 1000))  # warm
     start.wait()
-    time_record(events)
-    out.put(len(retries))
+    out.put((len(retries), time_record(events)[1]))
 
 
-def time_writers(writers: int, count: int) -> tuple[float, int]:
-    """Seconds for several processes to record `count` events each at once; deadlocks."""
+def time_writers(writers: int, count: int) -> tuple[float, dict[str, float]]:
+    """Seconds for several processes to record `count` events each at once; deadlocks, and processor time per event."""
     context = multiprocessing.get_context("spawn")
     start, out = context.Barrier(writers + 1), context.Queue()
     processes = [
@@ -153,11 +179,12 @@ def time_writers(writers: int, count: int) -> tuple[float, int]:
         process.start()
     start.wait()
     began = time.perf_counter()
-    retries = sum(out.get() for _ in processes)
+    answers = [out.get() for _ in processes]
     took = time.perf_counter() - began
     for process in processes:
         process.join()
-    return took, retries
+    spent = {name: round(sum(each[name] for _, each in answers) / writers, 1) for name in answers[0][1]}
+    return took, {"deadlocks": sum(retries for retries, _ in answers), **spent}
 
 
 def set_up() -> None:
@@ -179,15 +206,26 @@ def empty_tables() -> None:
     connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), tables))
 
 
-def run(count: int, writers: int, folder: Path, profile: bool) -> None:
+def make_limits() -> None:
+    """One for everyone and one for each user, both hard and far away, so that every call counts in two windows."""
+    from budgets.models import BudgetLimit
+
+    for scope, period in (("everyone", "month"), ("each_user", "day")):
+        BudgetLimit(scope=scope, period=period, amount=1_000_000).save()
+
+
+def run(options: argparse.Namespace, folder: Path) -> None:
     from django.core.management import call_command
     from django.db import connection
 
     from tracking.audit import audit
 
+    count = options.events
     call_command("migrate", verbosity=0)
+    if options.limits:
+        make_limits()
     time_record(make_events(BATCH, 1))  # warm: caches, partitions, statements
-    if profile:
+    if options.profile:
         profiler = cProfile.Profile()
         profiler.runcall(time_record, make_events(count, 2))
         pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
@@ -199,26 +237,29 @@ def run(count: int, writers: int, folder: Path, profile: bool) -> None:
 
     def report(name: str, events: int, seconds: float, **more) -> None:
         rate = events / seconds
-        line = {"benchmark": "recorder", "database": connection.vendor, "way": name, "events": events}
-        line |= {"batch": BATCH, "events_per_s": round(rate), "bare_inserts_per_s": round(bare)}
+        line = {"benchmark": "recorder", "database": connection.vendor, "way": name, "limits": options.limits}
+        line |= {"events": events, "batch": BATCH, "events_per_s": round(rate), "bare_inserts_per_s": round(bare)}
         print(json.dumps({**line, "ratio_to_bare": round(rate / bare, 3), **more}))
 
     report("bare inserts", count, bare_s)
-    report("record()", count, time_record(make_events(count, 3)))
+    took, spent = time_record(make_events(count, 3))
+    report("record()", count, took, **spent)
     emit_s, drain_s = time_end_to_end(make_events(count, 4), folder)
     report("spool to ledger", count, drain_s, emit_us=round(emit_s / count * 1e6, 1))
-    if writers > 1:
+    for writers in options.writers:
         each = count // writers
-        took, retries = time_writers(writers, each)
-        report(f"record(), {writers} writers", each * writers, took, deadlocks=retries)
-    assert audit().ok, audit()
+        took, more = time_writers(writers, each)
+        report(f"record(), {writers} writers", each * writers, took, **more)
+    if not options.limits:  # emptying the ledger under open windows is no way to audit them
+        assert audit().ok, audit()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--database-url", default="", help="a PostgreSQL server; SQLite in a temporary file without")
     parser.add_argument("--events", type=int, default=20_000)
-    parser.add_argument("--writers", type=int, default=4)
+    parser.add_argument("--writers", type=int, nargs="*", default=[2, 4], help="numbers of processes at once")
+    parser.add_argument("--limits", action="store_true")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="costwatch-bench-") as folder:
@@ -226,7 +267,7 @@ def main() -> None:
         if not options.database_url:
             os.environ["DATABASE_URL"] = f"sqlite:///{folder}/bench.sqlite3"
             set_up()
-            run(options.events, options.writers, Path(folder) / "spool", options.profile)
+            run(options, Path(folder) / "spool")
             return
         import psycopg
 
@@ -236,7 +277,7 @@ def main() -> None:
             try:
                 os.environ["DATABASE_URL"] = f"{server}/{name}"
                 set_up()
-                run(options.events, options.writers, Path(folder) / "spool", options.profile)
+                run(options, Path(folder) / "spool")
             finally:
                 from django.db import connections
 

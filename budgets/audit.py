@@ -3,6 +3,7 @@
 1. A window has spent what it opened with plus what its legs cost, and holds what its open holds set aside.
 2. A hold that is settled cost what the ledger says of its call (row and corrections), where that is known.
 3. A window has spent what the ledger says of its subject and time, but for the holds of which 2. tells otherwise.
+   (Not where its limit ended inside it: from then on it counted no more, and the ledger went on.)
 """
 
 import uuid
@@ -62,7 +63,7 @@ def audit_budgets(*, at: datetime, fix: bool = False, ledger: bool = True) -> Au
     audit.differences += _windows_against_holds(fix)
     if ledger:
         odd: dict[uuid.UUID, int] = {}
-        audit.differences += _holds_against_ledger(audit, odd, fix)
+        audit.differences += _holds_against_ledger(audit, odd, at if fix else None)
         audit.differences += _windows_against_ledger(odd, at, fix)
     return audit
 
@@ -105,7 +106,7 @@ def _expected(sums: list[int]) -> list[int]:
     return [opening + spent, held]
 
 
-def _holds_against_ledger(audit: Audit, odd: dict[uuid.UUID, int], fix: bool) -> Iterator[Difference]:
+def _holds_against_ledger(audit: Audit, odd: dict[uuid.UUID, int], fix_at: datetime | None) -> Iterator[Difference]:
     """Fills `odd` with what each hold's cost differs by from the ledger, in nano-USD, whether that is right or not."""
     last = uuid.UUID(int=0)
     while chunk := list(Hold.objects.exclude(state="open").filter(pk__gt=last).order_by("pk")[:_CHUNK]):
@@ -125,7 +126,23 @@ def _holds_against_ledger(audit: Audit, odd: dict[uuid.UUID, int], fix: bool) ->
             if hold.pk not in seen:
                 audit.waiting += 1
             elif hold.cost_known:
-                yield Difference("hold against ledger", f"hold {hold.pk}", "cost", costs[hold.pk], hold.cost)
+                if fix_at is not None:
+                    _repair_hold(hold.pk, costs[hold.pk], fix_at)
+                    del odd[hold.pk]
+                fixed = fix_at is not None
+                yield Difference("hold against ledger", f"hold {hold.pk}", "cost", costs[hold.pk], hold.cost, fixed)
+
+
+def _repair_hold(hold_id: uuid.UUID, cost: Decimal, at: datetime) -> None:
+    """Let a resolved hold cost what the ledger says, and every window that counts it with it."""
+    with transaction.atomic(using=ALIAS):
+        hold = store.lock_holds([hold_id])[hold_id]
+        value = to_nanousd(cost)
+        windows = sorted(leg[0] for leg in store.legs_of([hold_id]).get(hold_id, ()))
+        if windows:
+            store.lock_windows(windows)
+            store.move(dict.fromkeys(windows, (0, value - hold.cost)))
+        store.update_holds([(hold.state, value, True, value > hold.amount > 0, at, hold_id)])
 
 
 def _windows_against_ledger(odd: dict[uuid.UUID, int], at: datetime, fix: bool) -> Iterator[Difference]:
@@ -138,6 +155,8 @@ def _windows_against_ledger(odd: dict[uuid.UUID, int], at: datetime, fix: bool) 
     snapshot = book.look_now()
     # Who belonged to a group when is not known afterwards.
     windows = BudgetWindow.objects.filter(version=F("limit__version")).exclude(limit__scope=Scope.GROUP)
+    ended_inside = Q(ends_at=None) | Q(limit__active_until__lt=F("ends_at"))
+    windows = windows.exclude(ended_inside, limit__active_until__isnull=False, limit__active_until__lte=at)
     for window in windows.select_related("limit", "limit__user", "limit__group").order_by("pk").iterator(_CHUNK):
         span = WindowSpan(window.starts_at, window.ends_at)
         known = spent_in(book.Limit.of(window.limit), window.subject, span, book=snapshot)

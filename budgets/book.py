@@ -5,6 +5,7 @@ A call to which no limit applies costs no round trip, but for the one query a se
 
 import contextlib
 import logging
+import re
 import threading
 import time
 import uuid
@@ -17,6 +18,7 @@ from fnmatch import fnmatchcase
 
 from django.db import IntegrityError
 
+from budgets import memory
 from budgets.calendar import WindowRule, WindowSpan, window_at
 from budgets.calls import Call
 from budgets.connections import read_apart, run_apart
@@ -114,6 +116,7 @@ class Snapshot:
         object.__setattr__(self, "_named", dict(named))
         object.__setattr__(self, "_others", tuple(x for x in self.limits if x.scope not in _NAMED))
         object.__setattr__(self, "by_id", {limit.id: limit for limit in self.limits})
+        object.__setattr__(self, "any_hard", any(x.hard for x in self.limits))
         object.__setattr__(self, "needs_users", any(x.scope in _BY_USER for x in self.limits))
 
     def matches(self, call: Call, user_id: int | None) -> list[Match]:
@@ -173,9 +176,17 @@ _NAMED = (Scope.USER, Scope.ANALYSIS, Scope.FEATURE, Scope.PROVIDER, Scope.API_K
 _BY_USER = (Scope.EACH_USER, Scope.USER, Scope.GROUP)
 
 
+#: What providers put behind a model's name for one version of it: gpt-4o-2024-08-06, claude-haiku-4-5-20251001.
+_DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8})$")
+
+
 def model_matches(pattern: str, models: tuple[str, ...], provider: str) -> bool:
-    """Whether a pattern such as `gpt-4o*` or `anthropic/*` names one of these models."""
-    return any(fnmatchcase(name, pattern) or fnmatchcase(f"{provider}/{name}", pattern) for name in models)
+    """Whether a name or pattern such as `gpt-4o`, `gpt-4o*` or `anthropic/*` names one of these models.
+
+    A model's name counts its dated versions too, whichever way the caller asks for them.
+    """
+    names = {*models, *(_DATED.sub("", name) for name in models)}
+    return any(fnmatchcase(name, pattern) or fnmatchcase(f"{provider}/{name}", pattern) for name in names)
 
 
 _lock = threading.Lock()
@@ -210,6 +221,7 @@ def current() -> Snapshot:
         try:
             _set_defaults()
             look = read_apart(_look)
+            memory.note(any_hard=look.any_hard)
         except BudgetUnavailable:
             if _snapshot is None:
                 raise
@@ -224,6 +236,7 @@ def look_now() -> Snapshot:
     """Every limit as this connection sees it now, on the caller's own transaction."""
     asked_at = time.monotonic()
     look = _look()
+    memory.note(any_hard=look.any_hard)
     _keep(look, asked_at)
     return look
 
@@ -243,6 +256,7 @@ def forget() -> None:
     global _snapshot, _checked_at, _away_until, _defaults_looked_up
     _snapshot, _checked_at, _away_until, _defaults_looked_up = None, 0.0, 0.0, False
     _users.clear()
+    memory.forget()
 
 
 def is_away() -> bool:
@@ -262,7 +276,7 @@ def user_id_of(call: Call, snapshot: Snapshot, *, here: bool = False) -> int | N
     """
     user = call.user
     if not isinstance(user, str):
-        return user
+        return user if user is not None and 0 < user < 2**63 else None  # as the ledger has it
     email = user.strip().lower()
     if not snapshot.needs_users or not email:
         return None

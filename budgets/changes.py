@@ -13,6 +13,7 @@ from budgets import book, store, windows
 from budgets.connections import ALIAS
 from budgets.crossings import write_lowered
 from budgets.models import BudgetIncrease, BudgetLimit, BudgetWindow, LimitBook, LimitChange, Period
+from budgets.validation import validate_until
 from tracking.money import to_nanousd
 
 #: What changes how spending is counted or divided: such a change starts new windows, filled from the ledger.
@@ -58,8 +59,10 @@ def ask_increase(
     """Ask for more for a while. Raises `ValidationError` saying what is wrong; nothing counts until it is approved."""
     if limit.owner_id is not None:
         raise ValidationError("This is a limit of the user's own: he can raise it himself.")
-    if until <= at:
-        raise ValidationError({"until": "The increase would have ended already."})
+    try:
+        validate_until(until, at=at)
+    except ValidationError as error:
+        raise ValidationError({"until": error.messages}) from None
     if not why.strip():
         raise ValidationError({"why": "Say what it is for."})
     increase = BudgetIncrease(

@@ -4,13 +4,16 @@ The method, in three steps:
 
 1. **Pattern.** Past spending comes in equal slots (days; hours for windows of a day and less), each with its season:
    the day of the week, or the hour of the day. The factor of a season is its mean over the mean of all slots, drawn
-   towards 1 while there are few of it (as if two slots more had been average). Spending divided by its factor is
-   *level* spending: what is left when Mondays are Mondays.
-2. **Expectation.** The mean of level spending times the sum of the factors that lie ahead.
+   towards 1 while there are few of it (as if two slots more had been average).
+2. **Expectation.** The mean of all slots times the factors of the slots that lie ahead.
 3. **Range.** Spending comes in streaks, so single slots are not drawn at random: every run of as many consecutive
-   slots as lie ahead is one observation of what such a stretch costs. The range is from the 10th to the 90th percentile
-   of those runs. Where the past is too short for three runs that do not overlap, shorter runs are used and their spread
-   is narrowed by the square root of the ratio of lengths, as for sums of independent stretches.
+   slots as lie ahead is one observation of how far such a stretch is off its expectation. The range is from the 10th
+   to the 90th percentile of those runs, made wider as for any small sample: the runs overlap, so there are only as
+   many independent ones as fit side by side (Student's t instead of the normal quantile), and the mean that they are
+   compared with is itself estimated from them. Where the past is too short for three runs side by side, shorter ones
+   are used and their spread is narrowed by the square root of the ratio of lengths, as for sums of independent
+   stretches. A stretch shorter than the pattern (a Monday) is compared with those that begin alike (other Mondays),
+   where there are six of them.
 
 So the range says: had this stretch come at a moment of the past weeks, it would have ended within it in 8 cases of 10.
 It knows nothing of a launch next week.
@@ -24,6 +27,8 @@ from itertools import accumulate
 
 #: Fewer slots of history than this say nothing: there is no forecast from a pattern then.
 MIN_SLOTS = 3
+#: So many runs that begin in the same season are enough to look at them alone.
+MIN_ALIKE = 6
 LOW, HIGH = Decimal("0.1"), Decimal("0.9")
 _CENT_OF_A_CENT = Decimal("0.0001")
 _PRIOR = 2  # slots of average spending that every season begins with
@@ -89,18 +94,21 @@ def forecast(
     if len(past) < MIN_SLOTS:
         return _by_pace(spent=spent, limit=limit, started_at=started_at, now=now, ends_at=ends_at)
     factors = season_factors(past)
-    level = [slot.amount / factors[slot.season] for slot in past]
-    mean = sum(level, Decimal(0)) / len(level)
+    mean = max(Decimal(0), sum((slot.amount for slot in past), Decimal(0)) / len(past))
     weights = [factors.get(slot.season, Decimal(1)) * slot.share for slot in ahead]
     reached = _reached(spent, limit, mean, weights, ahead)
     if ends_at is None:
         return Forecast(None, None, None, reached, "pattern", len(past))
-    weight = sum(weights, Decimal(0))
-    low, high = run_quantiles(level, length=max(1, len([slot for slot in ahead if slot.share > 0])))
+    expected = mean * sum(weights, Decimal(0))
+    off = [slot.amount - mean * factors[slot.season] for slot in past]
+    season = ahead[0].season if ahead and len(ahead) < len(factors) else None
+    alike = [i for i, slot in enumerate(past) if slot.season == season]
+    low, high = run_quantiles(off, length=max(1, len(ahead)), starts=alike)
+    slots = sum((slot.share for slot in ahead), Decimal(0))
     return Forecast(
-        expected=_rounded(spent + mean * weight),
-        low=_rounded(spent + max(Decimal(0), min(low, mean)) * weight),
-        high=_rounded(spent + max(high, mean) * weight),
+        expected=_rounded(spent + expected),
+        low=_rounded(spent + min(expected, max(Decimal(0), expected + low * slots))),
+        high=_rounded(spent + max(expected, expected + high * slots)),
         exhausted_at=reached,
         basis="pattern",
         slots=len(past),
@@ -122,15 +130,45 @@ def season_factors(past: Sequence[Past]) -> dict[int, Decimal]:
     return {key: max(factor, Decimal("0.01")) for key, factor in factors.items()}
 
 
-def run_quantiles(level: Sequence[Decimal], *, length: int) -> tuple[Decimal, Decimal]:
-    """The 10th and 90th percentile of the mean over runs of `length` consecutive slots."""
-    size = max(1, min(length, len(level) // 3))
-    sums = [Decimal(0), *accumulate(level)]
-    means = sorted((sums[i + size] - sums[i]) / size for i in range(len(level) - size + 1))
-    centre = sums[-1] / len(level)
-    narrower = (Decimal(size) / Decimal(max(length, size))).sqrt()
-    low, high = (centre + (quantile(means, share) - centre) * narrower for share in (LOW, HIGH))
+def run_quantiles(off: Sequence[Decimal], *, length: int, starts: Sequence[int] = ()) -> tuple[Decimal, Decimal]:
+    """How far a stretch of `length` slots is off, per slot: the 10th and 90th percentile, for what is yet to come.
+
+    `starts`: only the runs that begin at these slots, where enough of them are whole.
+    """
+    count = len(off)
+    size = max(1, min(length, count // 3))
+    sums = [Decimal(0), *accumulate(off)]
+    alike = [i for i in starts if i + size <= count]
+    begins = alike if len(alike) >= MIN_ALIKE else range(count - size + 1)
+    means = sorted((sums[i + size] - sums[i]) / size for i in begins)
+    centre = sum(means, Decimal(0)) / len(means)
+    narrower = (Decimal(size) / max(length, size)).sqrt()
+    side_by_side = min(len(means), count // size)
+    estimated = ((1 + Decimal(length) / count) / (1 - Decimal(size) / count)).sqrt() if size < count else Decimal(1)
+    wider = estimated * student_over_normal(side_by_side - 1)
+    low, high = (centre + (quantile(means, share) - centre) * narrower * wider for share in (LOW, HIGH))
     return low, high
+
+
+#: The 90th percentile of Student's t by degrees of freedom; of the normal distribution it is 1.2816.
+_STUDENT = {
+    1: "3.078",
+    2: "1.886",
+    3: "1.638",
+    4: "1.533",
+    5: "1.476",
+    6: "1.440",
+    8: "1.397",
+    12: "1.356",
+    20: "1.325",
+}
+_NORMAL = Decimal("1.2816")
+
+
+def student_over_normal(freedom: int) -> Decimal:
+    """By how much a range from few observations must be wider than one from many."""
+    known = [key for key in _STUDENT if key <= max(freedom, 1)]
+    return Decimal(_STUDENT[max(known)]) / _NORMAL if freedom <= 60 else Decimal(1)
 
 
 def quantile(values: Sequence[Decimal], share: Decimal) -> Decimal:

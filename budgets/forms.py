@@ -1,5 +1,6 @@
 """Forms in which budgets are edited: limits, increases, and many limits at once."""
 
+from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from zoneinfo import available_timezones
 
@@ -16,7 +17,7 @@ from unfold.widgets import (
 
 from budgets.models import BudgetIncrease, BudgetLimit
 from budgets.subjects import subject_for
-from budgets.validation import read_thresholds, validate_amount
+from budgets.validation import read_thresholds, validate_amount, validate_until
 
 _CENT = Decimal("0.01")
 
@@ -76,7 +77,10 @@ class LimitForm(forms.ModelForm):
         help_text="percent of the amount, as in 80, 100: each is told once in every window",
     )
     time_zone = forms.ChoiceField(
-        choices=time_zones, widget=UnfoldAdminSelectWidget, help_text="days, weeks and months begin at its midnight"
+        label="Time zone",
+        choices=time_zones,
+        widget=UnfoldAdminSelectWidget,
+        help_text="days, weeks and months begin at its midnight",
     )
     why = forms.CharField(
         label="Why",
@@ -150,8 +154,7 @@ class IncreaseForm(forms.ModelForm):
 
     def clean_until(self):
         until = self.cleaned_data["until"]
-        if until <= timezone.now():
-            raise ValidationError("The increase would have ended already.")
+        validate_until(until, at=timezone.now())
         return until
 
     def clean_for_whom(self) -> str:
@@ -224,6 +227,15 @@ class ChangeAmountsForm(forms.Form):
         if not self.errors and (cleaned.get("percent") is None) == (cleaned.get("amount") is None):
             raise ValidationError("Give a percentage or an amount, one of the two.")
         return cleaned
+
+    def check(self, limits: Iterable[BudgetLimit]) -> None:
+        """Find out whether every limit can have its new amount; a valid form has an error afterwards where not."""
+        for limit in limits:
+            try:
+                validate_amount(self.amount_for(limit))
+            except ValidationError as error:
+                self.add_error(None, f"{limit}: {error.messages[0]}")
+                return
 
     def amount_for(self, limit: BudgetLimit) -> Decimal:
         """The new amount of a limit, in USD."""

@@ -8,7 +8,10 @@ A call to which no limit applies takes some microseconds and no round trip. Wher
 """
 
 import asyncio
+import contextlib
 import logging
+import os
+import socket
 import threading
 import time
 import uuid
@@ -16,12 +19,13 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.db import connections as databases
 
-from budgets import book, connections, operations, settling, store
+from budgets import book, connections, memory, operations, settling, store
 from budgets.calls import Call
 from budgets.errors import BudgetExceeded, BudgetUnavailable, HoldNotFound
 from budgets.policy import Amount, NotBounded, Question
@@ -38,6 +42,8 @@ _TRIES = 4
 LOG_EVERY_S = 10.0
 #: USD: no limit has room for it.
 _MORE_THAN_ANY = Decimal(10**9)
+#: When the database gave its last sign of life to any call of this process, by the monotonic clock.
+_heard_at = 0.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNAVAILABLE = (BudgetUnavailable, DatabaseError, InterfaceError, TimeoutError)
 
@@ -108,11 +114,11 @@ class BudgetGate:
             hard = [m for m in known.matches(call, user_id) if m.limit.hard and m.enforced]
             if not hard:
                 return Admitted(flags=("gate_unchecked",))
-        if _is_not_set_up(error):
+        if _is_not_set_up(error) or (known is None and memory.knows_of_no_hard_limit()):
             return Admitted(flags=("gate_unchecked",))
         allowed = settings.ON_GATE_FAILURE == "allow"
         now = time.monotonic()
-        if now - self._logged_at > LOG_EVERY_S:
+        if allowed or now - self._logged_at > LOG_EVERY_S:
             self._logged_at = now
             logger.error(
                 "Budgets cannot be checked (%s): calls under hard limits are %s (ON_GATE_FAILURE).",
@@ -151,7 +157,9 @@ def _is_free(call: Call) -> bool:
         return False
     if not snapshot.limits:
         return True
-    return not (isinstance(call.user, str) and snapshot.needs_users) and not book.matches(call)
+    if isinstance(call.user, str) and snapshot.needs_users:
+        return False  # whose address that is must be looked up
+    return not snapshot.matches(call, call.user if isinstance(call.user, int) else None)
 
 
 def _decide(attempt: Attempt, call: Call) -> Admitted:
@@ -187,17 +195,22 @@ class _Ticket:
 
     def __init__(self, attempt: Attempt, call: Call) -> None:
         self._hold_id = uuid.UUID(attempt.id)
-        self._reached = threading.Event()
         self._lock = threading.Lock()
+        self._asked_at, self._started_at, self._reached_at = time.monotonic(), 0.0, 0.0
         self._given_up = self._done = False
+        self._asking: Any = None  # the connection that is being asked for a sign of life
         self._future = connections.submit(partial(self._run, partial(_decide, attempt, call)))
 
     def wait(self) -> Admitted:
         """Wait for the answer on this thread."""
         try:
-            if not self._reached.wait(REACH_S):
-                raise TimeoutError("the database gives no sign of life")
-            return self._future.result(ANSWER_S)
+            while (left_s := self._patience_s()) > 0:
+                try:
+                    return self._future.result(left_s)
+                except TimeoutError:
+                    if self._future.done():
+                        raise
+            raise TimeoutError("the database gives no sign of life")
         except Refused:
             raise
         except BaseException:
@@ -213,18 +226,23 @@ class _Ticket:
 
             return await anyio.to_thread.run_sync(self.wait)
         try:
-            for seconds in (REACH_S, ANSWER_S):
-                await asyncio.wait({waiting}, timeout=seconds)
+            while (left_s := self._patience_s()) > 0:
+                await asyncio.wait({waiting}, timeout=left_s)
                 if waiting.done():
                     return waiting.result()
-                if not self._reached.is_set():
-                    break
             raise TimeoutError("the database gives no sign of life")
         except Refused:
             raise
         except BaseException:
             self.give_up()
             raise
+
+    def _patience_s(self) -> float:
+        """How long it is worth waiting. One that waits for its turn goes by the signs of life that others got."""
+        now = time.monotonic()
+        if self._reached_at:
+            return self._reached_at + ANSWER_S - now
+        return (self._started_at or max(self._asked_at, _heard_at)) + REACH_S - now
 
     def give_up(self) -> None:
         """Nobody waits any more."""
@@ -233,21 +251,22 @@ class _Ticket:
         with self._lock:
             self._given_up = True
             done = self._done
+            if self._asking is not None:
+                _cut(self._asking)  # its thread would wait for as long as the network pretends to be there
         if done:
             connections.submit(partial(_void, self._hold_id))
 
     def _run(self, work: Callable[[], Admitted]) -> Admitted:
+        global _heard_at
+        self._started_at = time.monotonic()
         try:
-            connection = databases[connections.ALIAS]
-            if connection.vendor == "postgresql":
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT 1")
-        except (DatabaseError, InterfaceError):
-            # An open connection has died; whether the database is there, the first try on a new one tells.
-            databases[connections.ALIAS].close()
-            databases[connections.ALIAS].ensure_connection()
+            if databases[connections.ALIAS].vendor == "postgresql" and not self._alive():
+                # An open connection has died; whether the database is there, a new one tells.
+                databases[connections.ALIAS].close()
+                databases[connections.ALIAS].ensure_connection()
+            _heard_at = time.monotonic()
         finally:
-            self._reached.set()
+            self._reached_at = time.monotonic()
         with self._lock:
             if self._given_up:
                 raise TimeoutError("given up")
@@ -260,6 +279,29 @@ class _Ticket:
             if given_up:
                 _void(self._hold_id)
 
+    def _alive(self) -> bool:
+        """Whether the open connection of this thread answers; also where there is none yet."""
+        connection = databases[connections.ALIAS]
+        if connection.connection is None:
+            connection.ensure_connection()
+            return True
+        with self._lock:
+            self._asking = connection.connection
+        try:
+            self._asking.execute("SELECT 1")
+        except Exception:  # of the driver's own, whichever it is
+            return False
+        finally:
+            with self._lock:
+                self._asking = None
+        return True
+
+
+def _cut(connection: Any) -> None:
+    """End a connection under a thread that waits for it: that one sees its end, and closes it itself."""
+    with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as other_end:
+        other_end.shutdown(socket.SHUT_RDWR)
+
 
 def _void(hold_id: uuid.UUID) -> None:
     try:
@@ -267,7 +309,7 @@ def _void(hold_id: uuid.UUID) -> None:
     except HoldNotFound:
         pass
     except Exception as error:
-        logger.warning("A hold could not be let go, and will expire: %s", type(error).__name__)
+        logger.info("A hold, if there is one, could not be let go, and will expire: %s", type(error).__name__)
 
 
 def _item(outcome: Outcome) -> SettleItem | None:

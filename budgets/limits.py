@@ -85,17 +85,21 @@ def update_budget_config(
         for name, value in (("daily", daily_limit), ("monthly", monthly_limit))
         if value is not UNCHANGED
     }
-    config = BudgetConfig.objects.filter(user=user).first() or BudgetConfig(user=user)
+    preferred: dict[str, Any] = {}
     if alert_threshold is not UNCHANGED:
-        config.alert_threshold = _threshold(alert_threshold, wrong)
+        preferred["alert_threshold"] = _threshold(alert_threshold, wrong)
     for field, value in (("alerts_enabled", alerts_enabled), ("pause_on_exceed", pause_on_exceed)):
         if value is not UNCHANGED:
             if not isinstance(value, bool):
                 wrong[field] = "Say true or false."
-            setattr(config, field, value)
+            preferred[field] = value
     if wrong:
         raise ValidationError(wrong)
     with transaction.atomic(using=ALIAS):
+        BudgetConfig.objects.get_or_create(user=user)
+        config = BudgetConfig.objects.select_for_update().get(user=user)  # two changes at once take turns
+        for field, value in preferred.items():
+            setattr(config, field, value)
         config.save()
         for name, period in _PERIODS.items():
             _set_own(user, period, amounts.get(name, UNCHANGED), config, at)
@@ -164,6 +168,7 @@ def _set_own(user, period: Period, amount: Decimal | None, config: BudgetConfig,
         limit = BudgetLimit(owner=user, user=user, scope=Scope.USER, period=period, time_zone=user.time_zone)
     if amount is not UNCHANGED:
         limit.amount, limit.active_until = amount, None
+    limit.time_zone = user.time_zone  # he may have moved
     limit.thresholds = [str(share) for share in sorted({Decimal(config.alert_threshold), Decimal("1.0")})]
     limit.alerts_enabled, limit.pause_on_exceed = config.alerts_enabled, config.pause_on_exceed
     limit.full_clean()

@@ -165,6 +165,8 @@ class BudgetLimit(models.Model):
     def clean(self) -> None:
         """Raise ValidationError saying in words, per field, what is wrong."""
         wrong: dict[str, str] = {}
+        if self.scope == Scope.PROVIDER:
+            self.target = self.target.strip().lower()  # as calls name it
         if problem := check_target(self.scope, self.target):
             wrong["target"] = problem
         for field, scope in (("user", Scope.USER), ("group", Scope.GROUP)):
@@ -176,6 +178,10 @@ class BudgetLimit(models.Model):
             wrong["month_start"] = "The first day of the month is a day from 1 to 31."
         if self.owner_id is not None and (self.scope != Scope.USER or self.owner_id != self.user_id):
             wrong["owner"] = "A user's own limit can only be for that user."
+        for field in ("active_from", "active_until"):
+            # The calendar's own ends cannot be shown in every time zone.
+            if (moment := getattr(self, field)) and not 2000 <= moment.year < 3000:
+                wrong[field] = "Give a time from the year 2000 on, before the year 3000."
         if self.active_from and self.active_until and self.active_until < self.active_from:
             wrong["active_until"] = "The limit would end before it begins."
         if wrong:

@@ -34,15 +34,19 @@ class Overview:
     resets_at: datetime | None
 
 
-def overviews(limits: Sequence[BudgetLimit], *, at: datetime) -> dict[int, Overview]:
-    """The overview of each limit, by its id; without those that no subject has a window of yet."""
+def overviews(limits: Sequence[BudgetLimit], *, at: datetime, opened_only: bool = False) -> dict[int, Overview]:
+    """The overview of each limit, by its id; without those that no subject has a window of yet.
+
+    Of a limit for one subject, what it would count is looked up where no call has opened its window; not with
+    `opened_only`, which is one query for any number of limits.
+    """
     snapshot = book.current()
     fullest = _fullest(limits, at=at)
     found = {}
     for row in limits:
         limit = Limit.of(row)
         window = fullest.get(row.pk)
-        if window is None and row.scope not in EACH and limit.is_active(at):
+        if window is None and not opened_only and row.scope not in EACH and limit.is_active(at):
             span = window_at(limit.rule, at)
             window = BudgetWindow(
                 limit=row,
@@ -95,7 +99,10 @@ def _fullest(limits: Sequence[BudgetLimit], *, at: datetime) -> dict[int, Budget
 
 
 def fullest_limits(*, at: datetime, most: int) -> list[tuple[BudgetLimit, str, Overview]]:
-    """The limits in force whose fullest window is fullest, each with whose window that is (an email, an analysis)."""
+    """The limits in force whose fullest window is fullest, each with whose window that is (an email, an analysis).
+
+    Only windows that calls have opened: this is for pages that are looked at all day.
+    """
     rows = list(
         BudgetLimit.objects.filter(Q(active_from=None) | Q(active_from__lte=at))
         .filter(Q(active_until=None) | Q(active_until__gt=at))
@@ -103,7 +110,7 @@ def fullest_limits(*, at: datetime, most: int) -> list[tuple[BudgetLimit, str, O
         .select_related("user", "group")
         .order_by("pk")[:_MOST_LIMITS]
     )
-    found = overviews(rows, at=at)
+    found = overviews(rows, at=at, opened_only=True)
     ranked = sorted((row for row in rows if row.pk in found), key=lambda row: -_share(found[row.pk]))[:most]
     names = names_of(found[row.pk].subject for row in ranked)
     return [(row, "" if row.user_id else names[found[row.pk].subject], found[row.pk]) for row in ranked]

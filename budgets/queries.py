@@ -1,12 +1,13 @@
 """Where limits stand: typed reads for pages, API and command line. Money in USD; nothing is opened or written."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
-from django.db.models import F, Q
+from django.db.models import F
 
 from budgets import book
 from budgets.book import Limit, Match, Snapshot
@@ -76,8 +77,11 @@ def standings(*, at: datetime) -> list[Standing]:
     spans = {limit.id: window_at(limit.rule, at) for limit in active}
     found = _windows_of([(limit, spans[limit.id]) for limit in active])
     wanted = []
+    seen: dict[int, set[str]] = defaultdict(set)
+    for limit_id, _, subject, _ in found:
+        seen[limit_id].add(subject)
     for limit in active:
-        subjects = {key[2] for key in found if key[0] == limit.id}
+        subjects = seen[limit.id]
         if limit.scope not in EACH:
             subjects = {only_subject(limit)}
         for subject in sorted(subjects):
@@ -147,12 +151,16 @@ def _windows_of(
     """The windows that exist, by key."""
     if not limits:
         return {}
-    condition = Q()
+    versions = {limit.id: limit.version for limit, _ in limits}
+    starting: dict[datetime, set[int]] = defaultdict(set)
     for limit, span in limits:
-        condition |= Q(limit_id=limit.id, version=limit.version, starts_at=span.starts_at)
-    rows = BudgetWindow.objects.filter(condition)
-    if subjects is not None:
-        rows = rows.filter(subject__in=set(subjects))
+        starting[span.starts_at].add(limit.id)
+    rows = []
+    for starts_at, ids in starting.items():  # few, however many limits there are
+        found = BudgetWindow.objects.filter(limit_id__in=ids, starts_at=starts_at)
+        if subjects is not None:
+            found = found.filter(subject__in=set(subjects))
+        rows += [row for row in found if row.version == versions[row.limit_id]]
     return {(row.limit_id, row.version, row.subject, row.starts_at): row for row in rows}
 
 

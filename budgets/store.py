@@ -23,6 +23,10 @@ from budgets.connections import ALIAS
 _LEDGER_LOCK = 0x636F737477617462
 
 
+#: So few rows go into one statement as they are; more are sent as arrays, or one by one.
+_FEW = 20
+
+
 @dataclass(slots=True)
 class HoldRow:
     """A hold as the database has it."""
@@ -100,24 +104,40 @@ def insert_hold(
 
 def insert_resolved(holds: Sequence[tuple[uuid.UUID, int, bool, Call]], *, at: datetime) -> None:
     """Make holds that are settled from the start: (id, cost, cost_known, call)."""
-    with connections[ALIAS].cursor() as cursor:
+    rows = [
+        (_id(hold_id), cost, known, _time(call.at), json.dumps(call.as_json())) for hold_id, cost, known, call in holds
+    ]
+    connection = connections[ALIAS]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                f"INSERT INTO budgets_hold ({_HOLD_COLUMNS})"
+                " SELECT h.id, 'settled', 0, h.cost, h.known, FALSE, h.at, NULL, %s, h.call::jsonb FROM"
+                " unnest(%s::uuid[], %s::bigint[], %s::boolean[], %s::timestamptz[], %s::text[])"
+                " AS h (id, cost, known, at, call)",
+                [_time(at), *_columns(rows)],
+            )
+            return
         cursor.executemany(
             f"INSERT INTO budgets_hold ({_HOLD_COLUMNS}) VALUES (%s, 'settled', 0, %s, %s, FALSE, %s, NULL, %s, %s)",
-            [
-                (_id(hold_id), cost, known, _time(call.at), _time(at), json.dumps(call.as_json()))
-                for hold_id, cost, known, call in holds
-            ],
+            [(*row[:4], _time(at), row[4]) for row in rows],
         )
 
 
 def insert_legs(legs: Sequence[tuple[uuid.UUID, int, int]]) -> None:
     """Let holds count in windows: (hold id, window id, the part of its cost that the window's opening held)."""
-    with connections[ALIAS].cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO budgets_holdleg (hold_id, window_id, already_counted) VALUES "
-            + ", ".join(["(%s, %s, %s)"] * len(legs)),
-            [value for hold_id, window_id, counted in legs for value in (_id(hold_id), window_id, counted)],
-        )
+    connection = connections[ALIAS]
+    insert = "INSERT INTO budgets_holdleg (hold_id, window_id, already_counted) "
+    rows = [(_id(hold_id), window_id, counted) for hold_id, window_id, counted in legs]
+    with connection.cursor() as cursor:
+        if len(rows) <= _FEW:
+            cursor.execute(
+                insert + "VALUES " + ", ".join(["(%s, %s, %s)"] * len(rows)), [value for row in rows for value in row]
+            )
+        elif connection.vendor == "postgresql":
+            cursor.execute(insert + "SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[])", _columns(rows))
+        else:
+            cursor.executemany(insert + "VALUES (%s, %s, %s)", rows)
 
 
 def hold_in(window_ids: Sequence[int], amount: int, *, at: datetime, unenforced: Iterable[int]) -> bool:
@@ -262,6 +282,11 @@ def _rows(found: Sequence[Sequence[Any]]) -> list[WindowRow]:
         WindowRow(*r[:4], _moment(r[4]), _moment(r[5]), r[6], bool(r[7]), r[8], _moment(r[9]), r[10], r[11])
         for r in found
     ]
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Rows as PostgreSQL takes them at once: an array for each column."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _marks(values: Sequence[Any]) -> str:

@@ -1,6 +1,7 @@
 """What a limit may be, in words. Used by the model's `clean`, so by the admin and every other way to make one."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from zoneinfo import available_timezones
 
@@ -11,6 +12,8 @@ from tracking.money import MAX_NANOUSD, from_nanousd
 DEFAULT_THRESHOLDS = ("0.8", "1.0")
 MAX_THRESHOLDS = 20
 MAX_THRESHOLD = Decimal(10)
+#: A temporary increase that lasts longer is none. (Times near the end of the calendar cannot be shown everywhere.)
+MAX_INCREASE = timedelta(days=366)
 
 #: what the target of a scope names, in words, with an example; scopes without an entry need no target
 TARGETS = {
@@ -70,6 +73,14 @@ def validate_amount(amount: object) -> None:
         raise ValidationError("The amount is too large. To lift a limit, end it instead.")
     if -amount.normalize().as_tuple().exponent > 9:
         raise ValidationError("An amount has at most nine decimal places.")
+
+
+def validate_until(until: datetime, *, at: datetime) -> None:
+    """Raise ValidationError unless a temporary increase may last until then."""
+    if until <= at:
+        raise ValidationError("The increase would have ended already.")
+    if until > at + MAX_INCREASE:
+        raise ValidationError("An increase lasts a year at most. For longer, the limit itself is to be raised.")
 
 
 def check_target(scope: str, target: str) -> str | None:

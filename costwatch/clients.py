@@ -26,6 +26,7 @@ __all__ = [
     "anthropic_client",
     "async_anthropic_client",
     "async_openai_client",
+    "budget_refusal",
     "create_cost_tracked_client",
     "openai_client",
     "track",
@@ -90,6 +91,17 @@ def wrap(client: C, user: Any = None, feature: str | None = None, analysis: Any 
         instrument(client._load_client(), attribution=who)
         return client
     return instrument(client, attribution=who)
+
+
+def budget_refusal(error: BaseException) -> dict[str, Any] | None:
+    """What stands in the way of a call that was refused before it was sent, from the SDK's status error; else None.
+
+    `code` (budget_exceeded, unpriced_model, no_upper_bound, budget_unavailable), `message`, `limit`, and as decimal
+    strings in USD `spent`, `held`, `remaining`; `resets_at` is ISO 8601.
+    """
+    from tracking.wire.refusals import refusal_in
+
+    return refusal_in(error)
 
 
 class CostTrackedClient:

@@ -1,5 +1,6 @@
 """What could be wrong with an installation: each finding says what is the case, and what to do about it."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -93,7 +94,12 @@ def check_spool() -> Iterator[Finding]:
     """Whether calls can be handed over, and whether they get from there into the database."""
     state = spool.stats()
     about = f"Spool {state.folder}"
-    if state.backlog_bytes and state.oldest_backlog_s > LATE_S:
+    if hindrance := _not_writable(Path(state.folder)):
+        yield Finding(
+            about, "problem", f"It cannot be written ({hindrance}): calls of this user's processes are lost.",
+            "Make the folder writable for every process that makes calls, or set SPOOL_DIR to one that is.",
+        )  # fmt: skip
+    elif state.backlog_bytes and state.oldest_backlog_s > LATE_S:
         yield Finding(
             about, "problem",
             f"{state.backlog_bytes:,} bytes of calls wait, the oldest for {_ago(state.oldest_backlog_s)}."
@@ -128,6 +134,18 @@ def check_spool() -> Iterator[Finding]:
             about, "note", "The folder is a temporary one: a restart of the machine may empty it.",
             "Set SPOOL_DIR to a folder that lasts.",
         )  # fmt: skip
+
+
+def _not_writable(folder: Path) -> str:
+    """Why nothing can be written into a folder, or ""; one that is not there yet is not made here."""
+    try:
+        if folder.exists():
+            with tempfile.TemporaryFile(dir=folder):
+                return ""
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    parent = next(parent for parent in folder.absolute().parents if parent.exists())
+    return "" if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK) else f"{parent} does not let it be made"
 
 
 def check_broker() -> Finding:
@@ -244,8 +262,9 @@ def check_unpriced(*, now: datetime) -> Finding:
     names = ", ".join(f"{provider} {model or 'unknown'} ({calls:,})" for provider, model, calls in rows)
     return Finding(
         "Unpriced calls", "note", f"Some calls of the last 30 days have no price: {names}.",
-        "Add the missing rates in the administration (Rates) or run manage.py import_prices after an upgrade; then "
-        "manage.py reprice, or wait: it is done every hour.",
+        "manage.py monitor_ai_costs says why. Add the missing rates in the administration (Rates) or run manage.py "
+        "import_prices after an upgrade; then manage.py reprice, or wait: it is done every hour. A call whose usage "
+        "was not reported (no_usage) stays unpriced: compare with the provider's bill.",
     )  # fmt: skip
 
 

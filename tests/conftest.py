@@ -61,7 +61,22 @@ def django_db_setup(django_test_environment, django_db_blocker, django_db_modify
         made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
     yield
     with django_db_blocker.unblock():
+        if pool := sys.modules.get("budgets.connections"):
+            pool.shut_down()
+        _disconnect_the_rest()
         teardown_databases(made, verbosity=0)
+
+
+def _disconnect_the_rest() -> None:
+    """PostgreSQL drops no database that somebody is connected to, such as a thread that a test of outages gave up."""
+    from django.db import connection
+
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,6 +126,14 @@ def redis_url() -> str:
     if not services.redis_answers(url):
         pytest.skip("no Redis answers at TEST_REDIS_URL")
     return url
+
+
+@pytest.fixture(autouse=True)
+def own_limits():
+    """No test sees limits or windows that another test's process memory kept."""
+    yield
+    if operations := sys.modules.get("budgets.operations"):
+        operations.forget()
 
 
 @pytest.fixture(autouse=True)

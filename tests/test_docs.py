@@ -43,6 +43,14 @@ def test_every_option_of_a_command_is_described_with_it():
     assert not missing
 
 
+def test_every_scheduled_task_stands_in_the_reference():
+    from costwatch.celery import app
+
+    page = (ROOT / "docs/reference/tasks.md").read_text()
+    scheduled = {entry["task"] for entry in app.conf.beat_schedule.values()}
+    assert scheduled == set(re.findall(r"^\| `([\w.]+)` \|", page, flags=re.MULTILINE))
+
+
 @pytest.mark.parametrize("name", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))])
 def test_links_between_pages_lead_somewhere(name):
     page = ROOT / name

@@ -81,7 +81,7 @@ def _event(
     user: int | str | None,
     provider: str | None,
 ) -> CallEvent:
-    if not isinstance(tokens, Mapping):
+    if not isinstance(tokens, Mapping) or not {"input", "output"}.issuperset(tokens):
         raise ValueError(f'tokens is {tokens!r}; it must be {{"input": ..., "output": ...}}.')
     into, out = (_tokens(tokens.get(side, 0), f"tokens[{side!r}]") for side in ("input", "output"))
     provider = provider or provider_of(model)

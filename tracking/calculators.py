@@ -10,10 +10,12 @@ estimate.breakdown   # "5.50 minutes × $0.006 = $0.033000"
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
+from tracking.django_setup import ensure_django
 from tracking.money import EXACT, from_nanousd
 from tracking.pricing import Line, Receipt, price
 from tracking.usage.types import Usage
@@ -141,16 +143,38 @@ def _tokens(value: int, name: str) -> int:
 def _price(
     model: str, meters: dict[str, int | Decimal], at: datetime | None, *, context_tokens: int = 0, provider: str = ""
 ) -> Receipt:
-    from tracking.pricing import book  # needs Django, which importing this module does not
-
     provider = provider or provider_of(model)
     usage = Usage(provider=provider, model=model, meters=meters, context_tokens=context_tokens)
-    receipt = price(usage, at or datetime.now(UTC), book.current())
+    receipt = _by_the_book(usage, at or datetime.now(UTC))
     missing = next((line.meter for line in receipt.lines if line.rate is None), "")
     if receipt.total_nanousd is None or missing:
         reason = receipt.reason or f"no rate for {missing} of {model}"
         raise PriceNotKnownError(f"The cost cannot be estimated: {reason}.")
     return receipt
+
+
+def _by_the_book(usage: Usage, at: datetime) -> Receipt:
+    """The price by the book of this process: in any process, and also on an event loop."""
+    ensure_django()
+    from django.core.exceptions import SynchronousOnlyOperation
+    from django.db import connections
+
+    from tracking.pricing import book
+
+    def look() -> Receipt:
+        return price(usage, at, book.current())
+
+    def look_apart() -> Receipt:
+        try:
+            return look()
+        finally:
+            connections.close_all()  # this thread's own
+
+    try:
+        return look()
+    except SynchronousOnlyOperation:  # on an event loop, when the book is older than a second: a query or two
+        with ThreadPoolExecutor(1) as apart:
+            return apart.submit(look_apart).result()
 
 
 def provider_of(model: str) -> str:

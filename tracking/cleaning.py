@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
+import json.encoder
 import math
+from collections.abc import Callable
 from typing import Any
 
 MAX_RAW_JSON_CHARS = 64_000
 
-encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=str).encode
+
+def json_encoder(*, allow_nan: bool) -> Callable[[Any], str]:
+    """Compact JSON with other objects as text: what `json.JSONEncoder` makes, without making an encoder each time.
+
+    What is made raises `RecursionError` for what contains itself, and `ValueError` for numbers that are not allowed.
+    """
+    make = json.encoder.c_make_encoder
+    if make is None:  # an interpreter without the C part of the library
+        return json.JSONEncoder(separators=(",", ":"), allow_nan=allow_nan, default=str).encode
+    pieces = make(None, str, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, allow_nan)
+    return lambda value: "".join(pieces(value, 0))
+
+
+encode = json_encoder(allow_nan=False)
 
 
 def clean_text(value: Any, length: int) -> str:

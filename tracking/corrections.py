@@ -23,11 +23,8 @@ def reversed_row(row: Row, sums: Mapping[str, int], *, now: datetime, reason: st
     )
 
 
-def result_row(creation: Row, result: Row, *, open_unpriced: int, now: datetime, before: int = 0) -> Row:
-    """A row that adds the result of `creation`: its usage and cost, where the creation stands, and no further call.
-
-    `before`, in nano-USD, has stood in for its cost until now.
-    """
+def result_row(creation: Row, result: Row, *, open_unpriced: int, now: datetime) -> Row:
+    """A row that adds the result of `creation`: its usage and cost, where the creation stands, and no further call."""
     settled = result.price_status != "unpriced"
     base = _correction_base(creation, "result", now=now)
     for name in SUMS:
@@ -39,17 +36,6 @@ def result_row(creation: Row, result: Row, *, open_unpriced: int, now: datetime,
         *("latency_ms", "ttft_ms", "meters", "raw_usage", "facts", "flags", "price_status", "receipt"),
     ):
         setattr(base, name, getattr(result, name))
-    if before and base.cost is not None:
-        base.cost -= before
-    return base
-
-
-def expired_row(creation: Row, unknown: Row, *, now: datetime) -> Row:
-    """A row by which a call that is still pending costs what was held for it, until its result comes after all."""
-    base = _correction_base(creation, "expired", now=now)
-    base.unpriced, base.cost = -1, unknown.cost
-    for name in ("status", "quality", "flags", "price_status", "receipt"):
-        setattr(base, name, getattr(unknown, name))
     return base
 
 

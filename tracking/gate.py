@@ -15,6 +15,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from tracking.django_setup import ensure_django
+
 if TYPE_CHECKING:
     from tracking.bounds import Ask
 
@@ -151,11 +153,7 @@ def is_loaded() -> bool:
 
 
 def _load(name: str) -> Gate:
-    import django
-    from django.apps import apps
-
-    if not apps.ready:
-        django.setup()
+    ensure_django()
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(module), attribute)()
 

@@ -29,7 +29,7 @@ def admit(attempt: Attempt, guard: Any) -> Admitted:
         found = _gate(guard)
         if found is gate.OPEN or attempt.endpoint.action not in _GUARDED:
             return FREELY
-        return found.reserve(_asked(attempt))
+        return _noted(attempt, found, found.reserve(_asked(attempt)))
     except Refused:
         raise
     except Exception as error:
@@ -47,11 +47,17 @@ async def aadmit(attempt: Attempt, guard: Any) -> Admitted:
             found = await anyio.to_thread.run_sync(_gate, guard)
         else:
             found = _gate(guard)
-        return FREELY if found is gate.OPEN else await found.areserve(_asked(attempt))
+        return FREELY if found is gate.OPEN else _noted(attempt, found, await found.areserve(_asked(attempt)))
     except Refused:
         raise
     except Exception as error:
         return when_it_fails(error)
+
+
+def _noted(attempt: Attempt, found: Gate, admitted: Admitted) -> Admitted:
+    if admitted.held:
+        attempt.held_by = found
+    return admitted
 
 
 def _gate(guard: Any) -> Gate:

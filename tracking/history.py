@@ -55,15 +55,6 @@ def daily_costs_by_user(*, period: Period, user_ids: Collection[int] | None = No
     return found
 
 
-def daily_calls_by_user(*, period: Period) -> dict[int, dict[date, int]]:
-    """How many calls each user made on each day; calls without a user are left out."""
-    rows = DailyUserRollup.objects.filter(day__gte=period.start, day__lt=period.end, calls__gt=0).exclude(user_id=0)
-    found: dict[int, dict[date, int]] = {}
-    for user_id, day, calls in rows.values_list("user_id", "day", "calls"):
-        found.setdefault(user_id, {})[day] = calls
-    return found
-
-
 def hourly_costs(
     *, start: datetime, end: datetime, provider: str | None = None, model: ModelFilter | None = None
 ) -> dict[datetime, Decimal]:

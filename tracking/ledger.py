@@ -63,11 +63,6 @@ def ledger_alias() -> str:
     return settings.LEDGER_DATABASE
 
 
-def month_of(at: datetime) -> str:
-    """The UTC month of a moment, as "2026-11"."""
-    return at.astimezone(UTC).strftime("%Y-%m")
-
-
 def _month_bounds(month: str) -> tuple[str, str]:
     year, number = int(month[:4]), int(month[5:])
     following = f"{year + number // 12:04d}-{number % 12 + 1:02d}"
@@ -148,20 +143,36 @@ def default_partition_rows(*, at_most: int = 1000) -> int:
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def _copy_line(row: tuple) -> str:
-    """A row in COPY's text format."""
-    values = ["\\N" if value is None else value for value in row]
-    line = "%s\t" * (len(values) - 1) % tuple(values[:-1]) + f"{values[-1]}\n"
-    # Nearly no row holds a character that must be escaped: look at the whole line before looking at each value.
-    separators = line.count("\t") + line.count("\n") + line.count("\r")
-    if separators == len(values) and line.count("\\") == row.count(None):
-        return line
+def _copy_text(rows: Sequence[tuple]) -> str:
+    """Rows in COPY's text format."""
+    width = len(rows[0])
+    line = "\t".join(["%s"] * width) + "\n"
+    text = "".join([line % tuple(["\\N" if value is None else value for value in row]) for row in rows])
+    # Nearly no batch holds a character that must be escaped: look at the whole text before looking at each value.
+    separated = text.count("\t") == len(rows) * (width - 1) and text.count("\n") == len(rows) and "\r" not in text
+    if separated and text.count("\\") == sum([row.count(None) for row in rows]):
+        return text
+    return "".join(map(_escaped_line, rows))
+
+
+def _escaped_line(row: tuple) -> str:
     escaped = ["\\N" if value is None else str(value).translate(_COPY_ESCAPES) for value in row]
     return "\t".join(escaped) + "\n"
 
 
-def array_literal(values: Iterable[str | int | None]) -> str:
+def int_array(values: Iterable[int]) -> str:
+    """A PostgreSQL array of numbers as text, for `%s::bigint[]`."""
+    return f"{{{str(list(values))[1:-1]}}}"
+
+
+def array_literal(values: Sequence[str | int | None]) -> str:
     """A PostgreSQL array as text, for `%s::type[]`: a third of the work of letting the driver build it."""
+    try:
+        text = '","'.join(values)
+        if "\\" not in text and text.count('"') == 2 * len(values) - 2:
+            return f'{{"{text}"}}'
+    except TypeError:  # not all of them are texts
+        pass
     items = [
         str(value)
         if value.__class__ is int
@@ -183,9 +194,8 @@ def insert_rows(columns: Sequence[str], rows: Sequence[tuple]) -> None:
     connection = connections[ledger_alias()]
     names = ", ".join(f'"{name}"' for name in columns)
     if connection.vendor == "postgresql":
-        text = "".join(map(_copy_line, rows))
         with connection.cursor() as cursor, cursor.copy(f'COPY "{TABLE}" ({names}) FROM STDIN') as copy:
-            copy.write(text)
+            copy.write(_copy_text(rows))
         return
     marks = ", ".join(["%s"] * len(columns))
     with connection.cursor() as cursor:

@@ -25,6 +25,9 @@ from tracking.wire.readers import BytesReader, JsonReader, LinesReader, StreamRe
 
 Sink = Callable[[CallEvent], None]
 
+#: The lines of a batch's output take back the sum that its retrieval billed, so they count only when all of them were
+#: read. So many are kept until then; of a longer file each is handed over as it comes.
+MAX_ITEMS = 10_000
 #: errors before an answer that prove that nothing left this process
 _NOT_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
 
@@ -64,6 +67,8 @@ class Attempt:
         "error",
         "event",
         "headers_ns",
+        "held_by",
+        "items",
         "kind",
         "opened_ns",
         "reader",
@@ -80,6 +85,8 @@ class Attempt:
         self.reader: Any = None
         self.error: BaseException | None = None
         self.headers_ns = 0
+        self.held_by: Any = None  # the gate that holds money under the event's id
+        self.items: list[CallEvent] | None = [] if endpoint.action == endpoints.FILE_CONTENT else None
         self.closed = self.ended = self.broken = self.asks_usage = False
         headers = requests.headers_of(request)
         self.sent = requests.read(request, endpoint, headers.get("content-type", ""))
@@ -239,8 +246,19 @@ class Attempt:
             failures.note("conclude", error)
             self.event.flags.append("metering_failed")
             found = [self.event] if self.endpoint.action not in endpoints.RETRIEVALS else []
+        if self.items and self.ended and self.error is None:
+            found = self.items
         for event in found:
             self._emit(event)
+        if self.held_by is not None and all(event.id != self.event.id for event in found):
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Nothing will be recorded under this id (the client goes where it was sent): nothing settles its hold."""
+        try:
+            self.held_by.void(self.event.id)
+        except Exception as error:
+            failures.note("gate_void", error)
 
     def _emit(self, event: CallEvent) -> None:
         try:
@@ -251,8 +269,16 @@ class Attempt:
     def _on_line(self, line: dict[str, Any]) -> None:
         batch = self.endpoint.ids[0] if self.endpoint.ids else ""
         event = results.item(kind=self.kind, batch=batch, line=line, template=self.event)
-        if event is not None:
+        if event is None:
+            return
+        if self.items is None:
             self._emit(event)
+            return
+        self.items.append(event)
+        if len(self.items) > MAX_ITEMS:
+            items, self.items = self.items, None
+            for item in items:
+                self._emit(item)
 
     def _give_up(self, error: Exception) -> None:
         failures.note("read", error)

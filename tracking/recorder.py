@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracking import segments
+from tracking.django_setup import ensure_django
 from tracking.events import CallEvent
 
 if TYPE_CHECKING:
@@ -319,12 +320,9 @@ class Recorder:
         """Wait until Django can be used: it may be setting itself up, or be misconfigured until someone mends it."""
         while True:
             try:
-                import django
-                from django.apps import apps
                 from django.conf import settings
 
-                if not apps.ready:
-                    django.setup()
+                ensure_django()
                 return max(1, settings.RECORDER_BATCH_SIZE), max(0.0, settings.RECORDER_INTERVAL_S)
             except Exception as error:
                 self._failed(error)

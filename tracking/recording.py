@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import random
 import time
@@ -15,6 +14,7 @@ from operator import attrgetter
 from django.db import OperationalError, connections, transaction
 
 from tracking import ledger, results, settling, truth
+from tracking.cleaning import json_encoder
 from tracking.events import CallEvent
 from tracking.gate import Outcome
 from tracking.rollups import add_to_rollups
@@ -96,31 +96,26 @@ def _distinct(events: Sequence[CallEvent]) -> _Batch:
     return batch
 
 
-#: What makes two events with the same id the same event. A line of a batch that is read again comes at another time and
-#: through another request: only what the provider said counts there.
-_CALL_CONTENT = attrgetter(
-    *(
-        "kind",
-        "at_us",
-        "provider",
-        "operation",
-        "endpoint",
-        "model_asked",
-        "model_served",
-        "user",
-        "feature",
-        "analysis",
-    ),
+#: What makes two events with the same id the same event. A cost that an application reports again comes later.
+#: So does a line of a batch that is read again, and through another request: only what the provider said counts there.
+_REPORTED_CONTENT = (
+    *("kind", "provider", "operation", "endpoint", "model_asked", "model_served", "user", "feature", "analysis"),
     *("tags", "request_id", "response_id", "attempt", "status", "http_status", "quality", "batch", "usage", "facts"),
     *("result_key", "cost_usd"),
 )
-_ITEM_CONTENT = attrgetter("kind", "provider", "model_served", "response_id", "batch", "usage")
-_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_reported_content, _call_content = attrgetter(*_REPORTED_CONTENT), attrgetter("at_us", *_REPORTED_CONTENT)
+_item_content = attrgetter("kind", "provider", "model_served", "response_id", "batch", "usage")
+_encode = json_encoder(allow_nan=True)
 
 
 def content_hash(event: CallEvent) -> str:
     """32 hex digits that are equal for events with the same content."""
-    content = (_ITEM_CONTENT if event.kind == "item" else _CALL_CONTENT)(event)
+    content_of = _call_content
+    if event.kind == "item":
+        content_of = _item_content
+    elif event.source == "helper":
+        content_of = _reported_content
+    content = content_of(event)
     return hashlib.blake2b(_encode(content).encode(), digest_size=16).hexdigest()
 
 
@@ -144,7 +139,8 @@ def _write(batch: _Batch, rows: dict[str, Row], now: datetime, make_row: Callabl
     new = _claim(batch, rows, now)
     known = {key: rows[key] for key in batch.events if key not in new}
     late, settled = truth.late_truths(known, now=now) if known else ([], set())
-    lost, over = truth.given_up({key: known[key] for key in settled if known[key].status == truth.UNKNOWN}, now=now)
+    lost = truth.given_up({key: known[key] for key in settled if known[key].status == truth.UNKNOWN})
+    over: list[Outcome] = []
     duplicates, conflicts = _sort_out_known(batch, known.keys() - settled)
     duplicates += len(settled)
     fresh = [key for key in batch.events if key in new]

@@ -142,10 +142,7 @@ class _Book:
             # Priced as of the call's own time.
             at_creation = self._make_row(replace(event, at_us=microseconds(creation.occurred_at)))
             self._without_row.append(row.id)
-            sums = self._net(creation)
-            self._add(
-                result_row(creation, at_creation, open_unpriced=sums["unpriced"], before=sums["cost"], now=self.now)
-            )
+            self._add(result_row(creation, at_creation, open_unpriced=creation.unpriced, now=self.now))
             self._set(key, State.BILLED)
         else:
             self._release(key)

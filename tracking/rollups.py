@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import add
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db import connections, models
 
-from tracking.ledger import array_literal
+from tracking.ledger import array_literal, int_array
 from tracking.models import (
     AnalysisRollup,
     DailyFeatureRollup,
@@ -38,11 +38,10 @@ MEASURES = (
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One rollup: its table, the columns of its key, and the key of a row (given its hour and day)."""
+    """One rollup: its table, and the columns of its key."""
 
     model: type[models.Model]
     key: tuple[str, ...]
-    key_of: Callable[[Row, str, str], tuple | None]  # None: the row is not part of it
 
     @property
     def table(self) -> str:
@@ -52,54 +51,47 @@ class Spec:
 #: Every rollup, cold keys first and hot ones last. All writers go through them in this order, and through the keys of
 #: each in sorted order: so they wait for each other at most once, and never in a circle.
 SPECS = (
-    Spec(
-        AnalysisRollup,
-        ("analysis_id", "feature", "model"),
-        lambda r, hour, day: (r.analysis_id, r.feature, r.model) if r.analysis_id else None,
-    ),
-    Spec(
-        DailyUserFeatureRollup,
-        ("user_id", "day", "feature"),
-        lambda r, hour, day: (r.user_id or 0, day, r.feature),
-    ),
-    Spec(
-        DailyUserModelRollup,
-        ("user_id", "day", "provider", "model", "service"),
-        lambda r, hour, day: (r.user_id or 0, day, r.provider, r.model, r.service),
-    ),
-    Spec(DailyUserRollup, ("day", "user_id"), lambda r, hour, day: (day, r.user_id or 0)),
-    Spec(DailyFeatureRollup, ("day", "feature", "model"), lambda r, hour, day: (day, r.feature, r.model)),
-    Spec(
-        HourlyModelRollup,
-        ("hour", "provider", "model", "service"),
-        lambda r, hour, day: (hour, r.provider, r.model, r.service),
-    ),
+    Spec(AnalysisRollup, ("analysis_id", "feature", "model")),
+    Spec(DailyUserFeatureRollup, ("user_id", "day", "feature")),
+    Spec(DailyUserModelRollup, ("user_id", "day", "provider", "model", "service")),
+    Spec(DailyUserRollup, ("day", "user_id")),
+    Spec(DailyFeatureRollup, ("day", "feature", "model")),
+    Spec(HourlyModelRollup, ("hour", "provider", "model", "service")),
 )
+
+
+def _keys_of(row: Row, hour: str, day: str) -> tuple[tuple | None, ...]:
+    """The keys of a row in `SPECS`, in their order; None where it is not part of one."""
+    user, feature, model, analysis = row.user_id or 0, row.feature, row.model, row.analysis_id
+    return (
+        (analysis, feature, model) if analysis else None,
+        (user, day, feature),
+        (user, day, row.provider, model, row.service),
+        (day, user),
+        (day, feature, model),
+        (hour, row.provider, model, row.service),
+    )
+
 
 #: PostgreSQL's types of the key columns, for arrays.
 _KEY_TYPES = {"day": "date", "hour": "timestamptz", "user_id": "bigint"}
 
 
 @lru_cache(maxsize=4096)
-def _hour_and_day(quarter: str, zone: str) -> tuple[str, str]:
-    """The UTC hour and the local day of a time cut to 15 minutes, the finest step of any zone's offset."""
-    day = from_db_time(f"{quarter}:00").astimezone(ZoneInfo(zone)).date().isoformat()
-    return f"{quarter[:13]}:00:00", day
-
-
-def hour_and_day(occurred_at: str) -> tuple[str, str]:
-    """The UTC hour and the day in the site's TIME_ZONE of a database time."""
-    minute = int(occurred_at[14:16]) // 15 * 15
-    return _hour_and_day(f"{occurred_at[:14]}{minute:02d}", settings.TIME_ZONE)
+def _hour_and_day(minute: str, zone: str) -> tuple[str, str]:
+    """The UTC hour of a time cut to its minute, and the day in a time zone."""
+    day = from_db_time(f"{minute}:00").astimezone(ZoneInfo(zone)).date().isoformat()
+    return f"{minute[:13]}:00:00", day
 
 
 def add_to_rollups(rows: Iterable[Row]) -> None:
-    """Add the rows to every rollup, within the caller's transaction."""
-    sums: list[dict[tuple, tuple[int, ...]]] = [{} for _ in SPECS]
-    spans: dict[tuple, list[str]] = {}  # of analyses: first and last call
-    plan = [(spec.key_of, into) for spec, into in zip(SPECS, sums, strict=True)]
+    """Add the rows to every rollup, within the caller's transaction. Days are those of the site's TIME_ZONE."""
+    sums: tuple[dict[tuple, tuple[int, ...]], ...] = tuple({} for _ in SPECS)
+    spans: dict[tuple, tuple[str, str]] = {}  # of analyses: first and last call
+    zone = settings.TIME_ZONE
     for row in rows:
-        hour, day = hour_and_day(row.occurred_at)
+        at = row.occurred_at
+        hour, day = _hour_and_day(at[:16], zone)
         added = (
             row.calls,
             row.errors,
@@ -111,29 +103,45 @@ def add_to_rollups(rows: Iterable[Row]) -> None:
             row.audio_ms,
             row.characters,
         )
-        for key_of, into in plan:
-            key = key_of(row, hour, day)
-            if key is None:
-                continue
+        keys = _keys_of(row, hour, day)
+        for into, key in zip(sums, keys, strict=True):
             before = into.get(key)
             into[key] = added if before is None else tuple(map(add, before, added))
-        if row.analysis_id:
-            span = spans.setdefault((row.analysis_id, row.feature, row.model), [row.occurred_at, row.occurred_at])
-            span[0], span[1] = min(span[0], row.occurred_at), max(span[1], row.occurred_at)
-    for spec, into in zip(SPECS, sums, strict=True):
-        if into:
-            extra = spans if spec.model is AnalysisRollup else {}
-            _upsert(spec, [(*key, *into[key], *extra.get(key, ())) for key in sorted(into)])
+        first, last = spans.get(keys[0], (at, at))
+        spans[keys[0]] = (min(first, at), max(last, at))
+    _upsert([_sorted(spec, into, spans) for spec, into in zip(SPECS, sums, strict=True)])
 
 
-def _upsert(spec: Spec, values: list[tuple]) -> None:
+def _sorted(spec: Spec, sums: dict[tuple, tuple[int, ...]], spans: dict[tuple, tuple[str, str]]) -> list[tuple]:
+    """The rows to add to a rollup, in the order of their keys."""
+    sums.pop(None, None)  # type: ignore[call-overload]
+    if spec.model is AnalysisRollup:
+        return [(*key, *sums[key], *spans[key]) for key in sorted(sums)]
+    return [(*key, *sums[key]) for key in sorted(sums)]
+
+
+def _upsert(values: list[list[tuple]]) -> None:
+    """Add rows to the rollups, in the order of `SPECS`."""
     connection = connections["default"]
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            columns = [array_literal(column) for column in zip(*values, strict=True)]
-            cursor.execute(_upsert_sql(spec, "postgresql"), columns)
-        else:
-            cursor.executemany(_upsert_sql(spec, connection.vendor), values)
+        if connection.vendor != "postgresql":
+            for spec, rows in zip(SPECS, values, strict=True):
+                if rows:
+                    cursor.executemany(_upsert_sql(spec, connection.vendor), rows)
+            return
+        statements, arrays = [], []
+        for spec, rows in zip(SPECS, values, strict=True):
+            if rows:
+                statements.append(_upsert_sql(spec, "postgresql"))
+                arrays += _arrays(spec, list(zip(*rows, strict=True)))
+        if statements:
+            # The driver puts the values in, so that all go in one message: they run one after the other all the same.
+            cursor.execute("; ".join(statements), arrays)
+
+
+def _arrays(spec: Spec, columns: list[tuple]) -> list[str]:
+    numbers = range(len(spec.key), len(spec.key) + len(MEASURES))
+    return [int_array(c) if n in numbers else array_literal(c) for n, c in enumerate(columns)]
 
 
 @lru_cache(maxsize=32)

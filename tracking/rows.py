@@ -6,7 +6,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -16,7 +16,7 @@ from typing import Any
 from tracking.cleaning import Cutter, bounded_int, bounded_json, clean_text, encode, milliseconds
 from tracking.events import SERVICE_BY_OPERATION, CallEvent
 from tracking.money import from_nanousd, to_nanousd
-from tracking.usage.types import Totals, Usage, totals, walk
+from tracking.usage.types import Usage, totals, walk
 
 logger = logging.getLogger("costwatch.recorder")
 
@@ -34,8 +34,6 @@ MAX_FLAGS = 30
 ERROR_STATUSES = frozenset({"error", "timeout", "connection_error", "incomplete"})
 #: Gives the rows that are derived from other rows their ids: the same correction always has the same one.
 CORRECTIONS = uuid.UUID("5b0b52a5-4c6c-5c63-9f6b-2f1d0c3f7a11")
-
-_QUANTITIES = tuple(field.name for field in fields(Totals) if field.name != "meters")
 
 
 @dataclass(slots=True)
@@ -137,52 +135,48 @@ class Pricing:
     """What turns usage into money: the readers and the engine, with the rates of the moment."""
 
     read_usage: Callable[..., Any]
-    price: Callable[..., Any]
-    receipt_text: Callable[[Any], str]
+    price_text: Callable[..., Any]
     rates: Any
 
 
 def current_pricing() -> Pricing:
     """The readers, the engine and the price book as it stands now."""
-    from tracking.pricing import book, price, receipt_text
+    from tracking.pricing import book, price_text
     from tracking.usage import read_usage
 
-    return Pricing(read_usage=read_usage, price=price, receipt_text=receipt_text, rates=book.current())
+    return Pricing(read_usage=read_usage, price_text=price_text, rates=book.current())
 
 
 def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pricing) -> Row:
     """The row of an event recorded at `now`. What had to be changed is flagged; what has no price is unpriced."""
     flags = [clean_text(flag, 80) for flag in event.flags[:MAX_FLAGS]] if event.flags else []
     cut = Cutter(flags)
-    at = _event_time(event.at_us, now, flags)
-    served, asked = cut(event.model_served, 200, "model_served"), cut(event.model_asked, 200, "model_asked")
-    operation = event.operation if event.operation in SERVICE_BY_OPERATION else "other"
-    if operation != event.operation:
-        flags.append("unknown_operation")
+    at, at_text = _event_time(event.at_us, now, flags)
+    provider, served, asked, endpoint, source, status, error, quality, operation = _repeated(event, cut)
     row = Row(
         id=event_id(event.id),
-        occurred_at=str(at.replace(tzinfo=None)),
+        occurred_at=at_text,
         recorded_at=now_text(now),
         corrects=None,
-        provider=cut(event.provider, 40, "provider"),
+        provider=provider,
         model=served or asked,
         model_asked=asked,
         model_served=served,
         operation=operation,
-        endpoint=cut(event.endpoint, 200, "endpoint"),
+        endpoint=endpoint,
         service="batch" if event.batch else SERVICE_BY_OPERATION[operation],
-        source=cut(event.source, 20, "source"),
+        source=source,
         user_id=user_id,
         feature=cut(event.feature, 200, "feature"),
         analysis_id=cut(event.analysis, 200, "analysis"),
-        tags=_tags(event, user_id, flags),
+        tags="{}" if user_id is not None and not event.tags else _tags(event, user_id, flags),
         request_id=cut(event.request_id, 200, "request_id"),
         response_id=cut(event.response_id, 200, "response_id"),
         attempt=bounded_int(event.attempt, 1, 32767) or 1,
-        status=cut(event.status, 20, "status"),
+        status=status,
         http_status=bounded_int(event.http_status, 0, 32767),
-        error=cut(event.error, 200, "error"),
-        quality=cut(event.quality, 12, "quality"),
+        error=error,
+        quality=quality,
         stream=1 if event.stream else 0,
         latency_ms=milliseconds(event.latency_us),
         ttft_ms=milliseconds(event.ttft_us),
@@ -195,6 +189,35 @@ def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pri
     if flags:
         row.flags = json.dumps(list(dict.fromkeys(flags))[:MAX_FLAGS])
     return row
+
+
+#: Texts that nearly every call shares with others, and the lengths of their columns.
+_REPEATED = {"provider": 40, "model_served": 200, "model_asked": 200, "endpoint": 200, "source": 20, "status": 20}
+_REPEATED |= {"error": 200, "quality": 12}
+_repeated_of = attrgetter(*_REPEATED, "operation")
+#: Those that were seen to need no change. Emptied when full: errors and endpoints may have any name.
+_fine: dict[tuple, tuple[str, ...]] = {}
+MAX_FINE = 4096
+
+
+def _repeated(event: CallEvent, cut: Cutter) -> tuple[str, ...]:
+    """The texts of `_REPEATED` as their columns take them, and the operation."""
+    texts = _repeated_of(event)
+    try:
+        return _fine[texts]
+    except (KeyError, TypeError):  # TypeError: something in it is not even a text
+        pass
+    clean = [cut(text, length, name) for text, (name, length) in zip(texts, _REPEATED.items(), strict=False)]
+    operation = event.operation if event.operation.__class__ is str else ""
+    if operation not in SERVICE_BY_OPERATION:
+        cut.flags.append("unknown_operation")
+        operation = "other"
+    clean.append(operation)
+    if tuple(clean) == texts:
+        if len(_fine) >= MAX_FINE:
+            _fine.clear()
+        _fine[texts] = tuple(clean)
+    return tuple(clean)
 
 
 def _price(row: Row, event: CallEvent, at: datetime, flags: list[str], pricing: Pricing) -> None:
@@ -234,8 +257,7 @@ def _cost_of(row: Row, event: CallEvent, usage: Usage, at: datetime, flags: list
         return _unpriced("the result is not known yet")
     if event.usage is None and not usage.meters and not usage.parts:
         return _unpriced("no usage was reported")
-    receipt = pricing.price(usage, at, pricing.rates)
-    return receipt.total_nanousd, receipt.status, pricing.receipt_text(receipt)
+    return pricing.price_text(usage, at, pricing.rates)
 
 
 def _why_not_billed(row: Row, event: CallEvent) -> str:
@@ -276,30 +298,51 @@ def _unpriced(reason: str) -> tuple[None, str, str]:
 
 def _fill_quantities(row: Row, usage: Usage, flags: list[str]) -> None:
     row.tier = clean_text(usage.tier, 40) or "standard"
-    for one in walk(usage):
+    for one in walk(usage) if usage.parts else (usage,):
         flags.extend(one.flags)
-    sums = totals(usage)
-    for name in _QUANTITIES:
-        quantity = getattr(sums, name)
-        if quantity:
-            if not 0 <= quantity <= MAX_QUANTITY:
-                flags.append("absurd_quantity")
-                quantity = min(max(quantity, 0), MAX_QUANTITY)
-            setattr(row, name, quantity)
-    row.images = min(row.images, 2**31 - 1)
-    if sums.meters:
-        row.meters = encode(sums.meters)
+    *quantities, meters = totals(usage)
+    if min(quantities) < 0 or max(quantities) > MAX_QUANTITY:
+        flags.append("absurd_quantity")
+        quantities = [min(max(quantity, 0), MAX_QUANTITY) for quantity in quantities]
+    (
+        row.input_tokens,
+        row.cache_read_tokens,
+        row.cache_write_tokens,
+        row.output_tokens,
+        row.reasoning_tokens,
+        row.audio_tokens,
+        row.audio_ms,
+        row.characters,
+        images,
+    ) = quantities
+    row.images = min(images, 2**31 - 1)
+    if meters:
+        row.meters = encode(meters)
 
 
-def _event_time(at_us: Any, now: datetime, flags: list[str]) -> datetime:
+def _event_time(at_us: Any, now: datetime, flags: list[str]) -> tuple[datetime, str]:
+    """The moment of a call, also as `db_time` writes it."""
     try:
         at = EPOCH + timedelta(microseconds=at_us)
         if EARLIEST <= at <= now + LATEST_AHEAD:
-            return at
+            return at, _time_text(at_us, at)
     except (TypeError, OverflowError, ValueError):
         pass
     flags.append("time_out_of_range")
-    return now.astimezone(UTC)
+    return now.astimezone(UTC), now_text(now)
+
+
+def _time_text(at_us: Any, at: datetime) -> str:
+    if at_us.__class__ is not int:
+        return db_time(at)
+    minute, rest = divmod(at_us, 60_000_000)
+    second, us = divmod(rest, 1_000_000)
+    return f"{_minute_text(minute)}:{second:02d}.{us:06d}" if us else f"{_minute_text(minute)}:{second:02d}"
+
+
+@lru_cache(maxsize=4096)
+def _minute_text(minute: int) -> str:
+    return db_time(EPOCH + timedelta(minutes=minute))[:16]
 
 
 @lru_cache(maxsize=16)

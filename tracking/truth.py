@@ -12,10 +12,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from tracking import results
-from tracking.corrections import expired_row, reversed_row
-from tracking.gate import Outcome
+from tracking.corrections import reversed_row
 from tracking.models import ApiUsageLog, RecordedEvent
-from tracking.money import from_nanousd
 from tracking.rows import Row, db_time, derived_id, from_db_time
 
 UNKNOWN = "unknown"
@@ -54,33 +52,10 @@ def late_truths(known: Mapping[str, Row], *, now: datetime) -> tuple[list[Row], 
     return rows, settled
 
 
-def given_up(unknown: Mapping[str, Row], *, now: datetime) -> tuple[list[Row], list[Outcome]]:
-    """What is to be written for calls whose hold expired although their ids were written down before.
-
-    One that is pending (a background response, a video) costs what was held for it until its result comes; a batch,
-    whose creation leaves no row, gets one. Of one that was recorded as nobody settled holds, its gate is told the cost.
-    """
-    from tracking.recording import claim_ids
-
-    rows: list[Row] = []
-    outcomes: list[Outcome] = []
-    times = (
-        dict(RecordedEvent.objects.filter(id__in=sorted(unknown)).values_list("id", "occurred_at")) if unknown else {}
-    )
-    for key, at in times.items():
-        row = unknown[key.hex]
-        if at is None:
-            if RecordedEvent.objects.filter(id=key, occurred_at=None).update(occurred_at=from_db_time(row.occurred_at)):
-                rows.append(row)
-            continue
-        log = ApiUsageLog.objects.filter(id=key, occurred_at=at).first()
-        if log is None or log.status == UNKNOWN:
-            continue
-        sums = results.net_sums(key.hex, at)
-        if log.status == "pending" and sums["unpriced"] > 0:
-            expired = expired_row(results.row_from_log(log), row, now=now)
-            if claim_ids([(expired.id, expired.id, expired.occurred_at)], now=now):
-                rows.append(expired)
-        elif sums["unpriced"] <= 0:
-            outcomes.append(Outcome(key.hex, "ledger", from_nanousd(sums["cost"]), at))
-    return rows, outcomes
+def given_up(unknown: Mapping[str, Row]) -> list[Row]:
+    """The rows of batches whose hold expired before their results came: their creation was recorded without one."""
+    without_row = RecordedEvent.objects.filter(id__in=sorted(unknown), occurred_at=None) if unknown else ()
+    rows = [unknown[event.id.hex] for event in without_row]
+    for row in rows:
+        RecordedEvent.objects.filter(id=row.id).update(occurred_at=from_db_time(row.occurred_at))
+    return rows

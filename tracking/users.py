@@ -11,7 +11,7 @@ from django.db.models.functions import Lower
 def emails_of(user_ids: Iterable[int | None]) -> dict[int, str]:
     """The email addresses of the users that exist, by id."""
     model = get_user_model()
-    wanted = {user_id for user_id in user_ids if user_id}
+    wanted = {user_id for user_id in user_ids if user_id and 0 < user_id < 2**63}
     return dict(model.objects.filter(pk__in=wanted).values_list("pk", model.get_email_field_name()))
 
 

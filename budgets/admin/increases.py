@@ -6,35 +6,30 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
-from budgets.admin.shared import APPROVE
+from budgets.admin.shared import APPROVE, NamedSubjects
 from budgets.changes import decide_increase
 from budgets.formats import usd
 from budgets.forms import DecisionForm
 from budgets.models import BudgetIncrease
-from budgets.subjects import names_of
 
 _TONES = {"asked": "warning", "approved": "ok", "refused": "refused"}
 
 
 @admin.register(BudgetIncrease)
-class BudgetIncreaseAdmin(ModelAdmin):
+class BudgetIncreaseAdmin(NamedSubjects, ModelAdmin):
     """What users asked for, to approve or refuse."""
 
     form = DecisionForm
-    list_display = ["asked_at", "asked_by", "limit", "for_whom", "more", "until", "why", "state"]
+    list_display = ["asked_at", "asked_by", "limit", "of", "more", "until", "why", "state"]
     list_filter = ["status"]
     search_fields = ["asked_by__email", "why", "limit__name"]
     list_select_related = ["asked_by", "limit__user", "limit__group"]
     ordering = ["-asked_at"]
     actions = ["approve", "refuse"]
     fields = [
-        "asked_by", "asked_at", "limit", "for_whom", "more", "until", "why", "state", "decided_by", "decided_at",
+        "asked_by", "asked_at", "limit", "of", "more", "until", "why", "state", "decided_by", "decided_at",
         "decision", "decision_note",
     ]  # fmt: skip
-
-    @admin.display(description="For whom")
-    def for_whom(self, increase: BudgetIncrease) -> str:
-        return names_of([increase.subject])[increase.subject] or increase.limit.subject_text
 
     @admin.display(description="How much more", ordering="amount")
     def more(self, increase: BudgetIncrease) -> str:
@@ -50,7 +45,8 @@ class BudgetIncreaseAdmin(ModelAdmin):
 
     def get_fields(self, request, obj=None):
         decided = obj is None or obj.status != BudgetIncrease.Status.ASKED
-        return [name for name in self.fields if name != ("decision" if decided else "decided_by")]
+        hidden = ("decision",) if decided else ("decided_by", "decided_at")
+        return [name for name in self.fields if name not in hidden]
 
     def has_add_permission(self, request):
         return False

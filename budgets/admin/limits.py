@@ -2,6 +2,7 @@
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
@@ -72,14 +73,19 @@ class IncreaseInline(TabularInline):
 
     model = BudgetIncrease
     form, formset = IncreaseForm, IncreaseFormSet
-    verbose_name_plural = "Temporary increases"
+    verbose_name, verbose_name_plural = "increase", "Temporary increases"
     extra = 0
-    tab = True
+    tab = hide_title = True
     fields = ["for_whom", "amount", "until", "why", "state"]
     readonly_fields = ["state"]
     ordering = ["-asked_at"]
     can_delete = False
     per_page = 20
+
+    @admin.display(description="For whom")
+    def for_whom(self, increase: BudgetIncrease) -> str:
+        """Of those that were given; in a new one it is a field of the form."""
+        return names_of([increase.subject])[increase.subject] or "all that it counts"
 
     @admin.display(description="State")
     def state(self, increase: BudgetIncrease) -> str:
@@ -104,7 +110,7 @@ class ChangeInline(TabularInline):
 
     model = LimitChange
     verbose_name_plural = "History"
-    tab = True
+    tab = hide_title = True
     extra = 0
     fields = ["at", "by", "what", "from_to", "why"]
     readonly_fields = fields
@@ -237,6 +243,10 @@ class BudgetLimitAdmin(ModelAdmin):
         extra = {"preview_url": reverse("admin:budgets_budgetlimit_preview"), **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, extra)
 
+    def history_view(self, request, object_id, extra_context=None):
+        """The limit's own history, which knows changes from elsewhere too, is a tab of its page."""
+        return redirect(reverse("admin:budgets_budgetlimit_change", args=[object_id]) + "#changes")
+
     def save_model(self, request, obj, form, change):
         if change and (obj.setting or obj.owner_id):
             return  # only its increases are given here
@@ -282,6 +292,8 @@ class BudgetLimitAdmin(ModelAdmin):
         left_out = queryset.count() - len(limits)
         form = ChangeAmountsForm(request.POST if "apply" in request.POST or "show" in request.POST else None)
         if form.is_bound and form.is_valid():
+            form.check(limits)
+        if form.is_bound and form.is_valid():
             if "apply" in request.POST:
                 return self._apply_amounts(request, limits, form)
             rows = [(limit, form.amount_for(limit)) for limit in limits]
@@ -295,10 +307,11 @@ class BudgetLimitAdmin(ModelAdmin):
         return TemplateResponse(request, "admin/budgets/change_amounts.html", context)
 
     def _apply_amounts(self, request, limits, form) -> HttpResponse:
-        for limit in limits:
-            limit.amount = form.amount_for(limit)
-            limit.save(by=request.user, why=form.cleaned_data["why"])
-            self.log_change(request, limit, f"Amount set to {usd(limit.amount)}.")
+        with transaction.atomic():
+            for limit in limits:
+                limit.amount = form.amount_for(limit)
+                limit.save(by=request.user, why=form.cleaned_data["why"])
+                self.log_change(request, limit, f"Amount set to {usd(limit.amount)}.")
         self.message_user(request, f"{len(limits)} limit{'s' if len(limits) != 1 else ''} changed.")
         return redirect("admin:budgets_budgetlimit_changelist")
 

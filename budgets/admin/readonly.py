@@ -7,6 +7,8 @@ from django.utils import timezone
 
 from budgets.admin.shared import NamedSubjects, bar, status_tag
 from budgets.book import Limit
+from budgets.calendar import EPOCH
+from budgets.formats import usd
 from budgets.models import BudgetWindow, Crossing, Hold
 from budgets.overview import of_window
 from tracking.admin import BoundedPaginator, ReadOnlyAdmin
@@ -31,7 +33,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 @admin.register(BudgetWindow)
 class BudgetWindowAdmin(NamedSubjects, ReadOnlyAdmin):
-    list_display = ["limit", "of", "starts_at", "ends_at", "standing", "status", "closed_at"]
+    list_display = ["limit", "of", "starts", "ends_at", "standing", "status", "closed_at"]
     list_filter = [OpenFilter, "limit__period", "hard"]
     search_fields = ["subject", "limit__name", "limit__target", "limit__user__email"]
     list_select_related = ["limit__user", "limit__group"]
@@ -40,6 +42,10 @@ class BudgetWindowAdmin(NamedSubjects, ReadOnlyAdmin):
     show_full_result_count = False
     list_fullwidth = True
     list_per_page = 50
+
+    @admin.display(description="Starts at", ordering="starts_at")
+    def starts(self, window: BudgetWindow):
+        return window.starts_at if window.starts_at > EPOCH else "with the ledger"
 
     @admin.display(description="Spent and held")
     def standing(self, window: BudgetWindow) -> str:
@@ -55,7 +61,7 @@ class BudgetWindowAdmin(NamedSubjects, ReadOnlyAdmin):
 
 @admin.register(Hold)
 class HoldAdmin(ReadOnlyAdmin):
-    list_display = ["call_at", "state", "who", "what", "amount", "cost", "cost_known", "overrun", "expires_at"]
+    list_display = ["call_at", "state", "who", "what", "set_aside", "did_cost", "expires_at"]
     list_filter = ["state", "overrun", "cost_known"]
     search_fields = ["id"]
     search_help_text = "The id of a call."
@@ -64,10 +70,33 @@ class HoldAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     list_fullwidth = True
 
+    def get_changelist_instance(self, request):
+        changelist = super().get_changelist_instance(request)
+        changelist.result_list = list(changelist.result_list)
+        emails = emails_of(u for hold in changelist.result_list if isinstance(u := hold.call.get("user"), int))
+        for hold in changelist.result_list:
+            hold.emails = emails
+        return changelist
+
     @admin.display(description="By")
     def who(self, hold: Hold) -> str:
         user = hold.call.get("user")
-        return (emails_of([user]).get(user, f"account {user}") if isinstance(user, int) else user) or "–"
+        if not isinstance(user, int):
+            return user or "–"
+        emails = hold.emails if hasattr(hold, "emails") else emails_of([user])
+        return emails.get(user, f"account {user}")
+
+    @admin.display(description="Set aside", ordering="amount")
+    def set_aside(self, hold: Hold) -> str:
+        return usd(hold.amount)
+
+    @admin.display(description="Cost", ordering="cost")
+    def did_cost(self, hold: Hold) -> str:
+        if hold.state == Hold.State.OPEN:
+            return "not known yet"
+        if hold.overrun:
+            return f"{usd(hold.cost)}, {usd(hold.cost - hold.amount)} over"
+        return usd(hold.cost) if hold.cost_known else f"{usd(hold.cost)}, estimated"
 
     @admin.display(description="What")
     def what(self, hold: Hold) -> str:

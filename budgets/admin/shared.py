@@ -33,10 +33,23 @@ def _widths(overview: Overview | None) -> dict[str, Decimal]:
 
 
 class NamedSubjects:
-    """Shows subjects by the names that people know them by."""
+    """Shows subjects by the names that people know them by: those of a page are looked up at once."""
+
+    def get_changelist_instance(self, request):
+        changelist = super().get_changelist_instance(request)
+        changelist.result_list = list(changelist.result_list)
+        names = names_of(_subject(row) for row in changelist.result_list)
+        for row in changelist.result_list:  # on the rows: the admin's object serves every thread
+            row.subject_name = names[_subject(row)]
+        return changelist
 
     @admin.display(description="Of")
     def of(self, row) -> str:
-        window = getattr(row, "window", row)
-        names = names_of([window.subject])
-        return names[window.subject] or window.limit.subject_text
+        name = getattr(row, "subject_name", None)
+        if name is None:
+            name = names_of([_subject(row)])[_subject(row)]
+        return name or getattr(row, "window", row).limit.subject_text
+
+
+def _subject(row) -> str:
+    return getattr(row, "window", row).subject

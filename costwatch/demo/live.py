@@ -13,7 +13,6 @@ from typing import Any
 
 import anthropic
 import openai
-from tracking.ai_cost_tracker import AICostTracker, track_ai_cost
 
 from costwatch.clients import (
     anthropic_client,
@@ -23,6 +22,7 @@ from costwatch.clients import (
 )
 from costwatch.demo.provider import LocalProvider
 from costwatch.demo.quantities import wav
+from tracking.ai_cost_tracker import AICostTracker, track_ai_cost
 from tracking.context import track
 
 HOUSE_RULES = "Answer as the house band would: short, warm, exact. " * 120

@@ -105,6 +105,8 @@ def _usage(request: Request, shelf: Shelf, message: dict[str, Any]) -> dict[str,
     cached = head // 128 * 128 if again else 0
     thought = 64 * (1 + seed(parts) % 4) if reasons(request.model) else 0
     spoken = len(message["content"].split()) if message["content"] else tokens(message.get("tool_calls"))
+    if limit := body.get("max_completion_tokens"):  # thoughts count towards it
+        thought = min(thought, max(0, limit - spoken))
     completion = (spoken + thought) * int(body.get("n") or 1)
     return {
         "prompt_tokens": prompt,

@@ -95,6 +95,8 @@ def _response(request: Request, shelf: Shelf) -> dict[str, Any]:
     again = head >= CACHEABLE_TOKENS and shelf.seen(f"cache:{request.model}:{seed(body['instructions'])}")
     thought = 64 * (1 + seed(body.get("input")) % 4) if reasons(request.model) else 0
     output, spoken, searches = _output(request, shelf)
+    if limit := body.get("max_output_tokens"):  # thoughts count towards it
+        thought = min(thought, max(0, limit - spoken))
     if thought:
         output.insert(0, {"id": shelf.new_id("rs_"), "type": "reasoning", "summary": []})
     tool_usage = {"image_gen": _no_images(), "web_search": {"num_requests": searches}}

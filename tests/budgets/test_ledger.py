@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from budgets import book, operations
 from budgets.audit import audit_budgets
 from budgets.calendar import WindowRule, window_at
+from budgets.changes import end_limit
 from budgets.models import BudgetWindow, Crossing, Hold
 from budgets.opening import _from_ledger, ledger_condition, spent_in
 from budgets.operations import expire, reserve
@@ -294,3 +295,15 @@ def test_the_audit_finds_a_changed_window_and_sets_it_right():
     assert (difference.what, difference.expected) == ("window against ledger", Decimal("0.5"))
     assert money(the_window()) == ("0.5", "0")
     assert_clean()
+
+
+def test_a_limit_that_ended_in_the_middle_of_its_window_is_no_difference():
+    limit = make_limit("5", period="month")
+    spend("1", at=NOON - timedelta(hours=2))
+    open_windows([SettleItem(new_id(), None, "ledger", call_at())], at=NOON)
+    end_limit(limit, at=NOON - timedelta(hours=1))
+    spend("2")
+    assert money(the_window()) == ("1", "0"), "what came later is counted no more"
+    assert_clean()
+    BudgetWindow.objects.update(spent=Decimal(7))
+    assert not audit_budgets(at=NOON).is_clean, "its holds must add up all the same"

@@ -1,7 +1,8 @@
 """Limits: what may be one, the first document's functions, the defaults of the settings, and where they stand."""
 
 import time
-from datetime import UTC, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection
 
 from budgets import book, operations
+from budgets.changes import ask_increase
 from budgets.defaults import set_default_limits
 from budgets.errors import BudgetExceeded, BudgetUnavailable
 from budgets.limits import can_make_api_call, get_budget_status, update_budget_config
@@ -17,6 +19,7 @@ from budgets.operations import post, reserve
 from budgets.queries import standings, standings_for, standings_of_user
 from tests.budgets.conftest import NOON, call_at, make_limit, new_id
 from tests.budgets.test_ledger import spend
+from tracking.users import emails_of
 
 pytestmark = [pytest.mark.database, pytest.mark.usefixtures("own_db", "at_once")]
 
@@ -44,6 +47,19 @@ def test_a_user_sets_a_budget_and_sees_where_it_stands(owner):
     assert get_budget_status(owner, at=NOON).paused
     assert not can_make_api_call(owner, at=NOON)
     assert can_make_api_call(owner, at=NOON + timedelta(days=1)), "a new day"
+
+
+def test_a_budget_that_is_set_by_several_requests_at_once_is_set_once(owner):
+    def change(amount: int) -> None:
+        try:
+            update_budget_config(owner, daily_limit=amount)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(change, range(1, 5)))
+    assert BudgetLimit.objects.filter(owner=owner).count() == 1
+    assert update_budget_config(owner, daily_limit=None).own_daily_limit is None
 
 
 def test_without_limits_the_status_still_says_what_was_spent(owner):
@@ -127,6 +143,7 @@ def test_a_users_day_is_his_own(owner):
         ({"thresholds": ["0.8", "0.80"]}, "thresholds", "twice"),
         ({"thresholds": "0.8"}, "thresholds", "list"),
         ({"active_from": NOON, "active_until": NOON - timedelta(days=1)}, "active_until", "before it begins"),
+        ({"active_until": datetime.max.replace(tzinfo=UTC)}, "active_until", "before the year 3000"),
         ({"period": "decade"}, "period", "not a valid choice"),
     ],
 )
@@ -274,3 +291,65 @@ def test_looking_limits_up_does_not_wait_for_a_writer():
         assert time.monotonic() - start < 1
     other.rollback()
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "counts"),
+    [
+        ("gpt-4o", "gpt-4o", True),
+        ("gpt-4o", "gpt-4o-2024-08-06", True),
+        ("openai/gpt-4o", "gpt-4o-2024-08-06", True),
+        ("claude-haiku-4-5", "claude-haiku-4-5-20251001", True),
+        ("gpt-4o", "gpt-4o-mini", False),
+        ("gpt-4o", "gpt-4o-mini-2024-07-18", False),
+        ("gpt-4o-2024-08-06", "gpt-4o", False),
+        ("gpt-4o*", "gpt-4o-mini", True),
+    ],
+)
+def test_a_model_counts_its_dated_versions(target, model, counts):
+    make_limit("0", scope="model", target=target)
+    call = call_at(model=model, provider="openai")
+    assert (operations.check(call, amount=Decimal("0.01")) is not None) == counts
+
+
+def test_a_provider_is_the_same_however_it_is_written():
+    assert make_limit("0", scope="provider", target="OpenAI").target == "openai"
+    with pytest.raises(BudgetExceeded):
+        reserve(call_at(provider="openai"), hold_id=new_id(), amount=Decimal(1))
+
+
+def test_more_than_a_thousand_limits_stand_side_by_side():
+    BudgetLimit.objects.bulk_create(
+        BudgetLimit(scope="feature", target=f"feature {n}", period=period, amount=Decimal(1), time_zone="UTC")
+        for n in range(600) for period in ("day", "month")
+    )  # fmt: skip
+    post(call_at(feature="feature 7"), call_id=new_id(), cost=Decimal("0.25"), now=NOON)
+    operations.forget()
+    lines = standings(at=NOON)
+    assert len(lines) == 1200
+    assert [line.name for line in lines if line.spent] == [
+        "$1.00 per day for feature feature 7",
+        "$1.00 per month for feature feature 7",
+    ]
+
+
+def test_an_increase_that_would_last_for_ever_is_none(owner):
+    limit = make_limit("1")
+    for until, words in ((NOON, "ended already"), (datetime.max.replace(tzinfo=UTC), "a year at most")):
+        with pytest.raises(ValidationError, match=words):
+            ask_increase(limit, amount=Decimal(1), until=until, why="a launch", by=owner, at=NOON)
+
+
+@pytest.mark.parametrize("user", [10**30, -1, 0])
+def test_a_number_that_is_nobodys_has_no_window(user):
+    make_limit("0", scope="each_user")
+    assert reserve(call_at(user=user), hold_id=new_id(), amount=Decimal(1)) is None
+    assert emails_of([user]) == {}
+
+
+def test_a_user_who_has_moved_gets_days_of_his_new_zone_when_he_sets_his_budget_again(owner):
+    update_budget_config(owner, daily_limit=5, at=NOON)
+    owner.time_zone = "Asia/Tokyo"
+    owner.save()
+    status = update_budget_config(owner, daily_limit=6, at=NOON)
+    assert status.resets_at["daily"] == NOON.replace(hour=15)

@@ -88,6 +88,28 @@ def test_the_truth_that_arrives_late_corrects_ledger_and_window(silent, member):
     assert_all_agrees()
 
 
+def test_a_background_answer_that_never_came_is_counted_at_its_hold_and_set_right_when_it_comes(silent, member):
+    creation = {
+        "at_us": int(NOON.timestamp()) * 1_000_000, "provider": "openai", "operation": "chat", "endpoint": "",
+        "model_asked": "gpt-4o", "user": member.pk, "result_key": "openai:resp_1",
+    }  # fmt: skip
+    record([CallEvent(id=str(silent), kind="pending", status="pending", **creation)], now=NOON)
+    assert money(the_window()) == ("0", "0.4")  # it is still running
+    assert sweep_holds(now=LATER) == 0  # and may do so for long
+
+    Hold.objects.update(expires_at=LATER)
+    assert sweep_holds(now=LATER) == 1
+    assert money(the_window()) == ("0.4", "0")
+    assert ApiUsageLog.objects.count() == 1, "it has its row already"
+    assert sweep_holds(now=LATER) == 0
+
+    usage = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
+    came = CallEvent(id=str(new_id()), kind="result", quality="exact", usage=usage, **creation)
+    record([came], now=LATER)
+    assert money(the_window()) == ("0.0075", "0")
+    assert_all_agrees()
+
+
 def test_the_task_sweeps_as_of_now(silent):
     assert tasks.sweep_expired_holds() == 1
     assert tasks.sweep_expired_holds() == 0
@@ -109,6 +131,23 @@ def test_the_audit_command_says_what_is_wrong_and_repairs_it(silent, capsys):
     said = capsys.readouterr().out
     assert "it was 0.9, and is set right" in said
     assert money(the_window()) == ("0.4", "0")
+    assert_all_agrees()
+
+
+def test_a_hold_that_differs_from_the_ledger_is_repaired_with_its_window(silent, capsys):
+    operations.settle(silent, cost=Decimal("0.05"), now=LATER)
+    truth = CallEvent(
+        id=str(silent), at_us=int(NOON.timestamp()) * 1_000_000, provider="openai", operation="chat", endpoint="",
+        model_asked="gpt-4o", user=the_window().subject.partition(":")[2], quality="exact", cost_usd="0.05",
+    )  # fmt: skip
+    record([truth], now=LATER)
+    Hold.objects.update(cost=Decimal("0.07"))
+    BudgetWindow.objects.update(spent=Decimal("0.07"))
+
+    call_command("audit", budgets=True, fix=True)
+
+    assert "should have 0.05 USD cost; it was 0.07, and is set right" in capsys.readouterr().out
+    assert money(the_window()) == ("0.05", "0")
     assert_all_agrees()
 
 

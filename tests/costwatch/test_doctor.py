@@ -112,6 +112,17 @@ def test_a_backlog_that_nobody_records_is_a_problem(db, settings, monkeypatch):
     assert "bytes of calls wait" in said and "record_spool" in said
 
 
+@pytest.mark.parametrize("place", ["", "spool"])
+def test_a_spool_that_cannot_be_written_is_a_problem(db, settings, tmp_path, place):
+    in_the_way = tmp_path / "in-the-way"
+    in_the_way.write_text("not a folder")
+    settings.SPOOL_DIR = in_the_way / place
+    code, said = doctor()
+    assert code == 1
+    assert "cannot be written" in said and "SPOOL_DIR" in said
+    assert in_the_way.read_text() == "not a folder"
+
+
 def test_calls_that_could_not_be_recorded_are_a_problem(db, settings):
     rejected = settings.SPOOL_DIR / "rejected"
     rejected.mkdir(parents=True)

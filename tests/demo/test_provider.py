@@ -45,6 +45,12 @@ def test_chat_reports_its_usage_and_the_same_question_costs_the_same(client, pro
     assert provider.requests[-1].usage["total_tokens"] == second.usage.total_tokens
 
 
+def test_thoughts_count_towards_the_maximum_that_was_asked_for(client):
+    chat = client.chat.completions.create(model="gpt-5", messages=QUESTION, max_completion_tokens=20)
+    response = client.responses.create(model="gpt-5", input="Think about it.", max_output_tokens=20)
+    assert chat.usage.completion_tokens <= 20 and response.usage.output_tokens <= 20
+
+
 def test_a_chat_stream_says_its_usage_only_when_asked(client):
     plain = list(client.chat.completions.create(model="gpt-4o", messages=QUESTION, stream=True))
     asked = list(

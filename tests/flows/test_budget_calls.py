@@ -60,7 +60,7 @@ def test_a_refused_call_never_leaves_the_process_and_is_raised_once(ledger, sdk,
 def test_claude_refuses_in_its_own_shape(ledger, sdk, provider):
     limit_of("0.0001")
     with pytest.raises(anthropic.APIStatusError) as caught:
-        sdk("anthropic").messages.create(model="claude-sonnet-4-5", max_tokens=100, messages=QUESTION)
+        sdk("anthropic").messages.create(model="claude-sonnet-4-6", max_tokens=100, messages=QUESTION)
     error = caught.value
     assert (error.status_code, error.body["type"], error.body["error"]["type"]) == (402, "error", "budget_exceeded")
     assert error.body["error"]["remaining"] == "0.0001"
@@ -77,7 +77,7 @@ def test_coroutines_are_refused_alike(ledger, sdk, provider, kind):
             if kind == "async_openai":
                 await ask(client)
             else:
-                await client.messages.create(model="claude-sonnet-4-5", max_tokens=100, messages=QUESTION)
+                await client.messages.create(model="claude-sonnet-4-6", max_tokens=100, messages=QUESTION)
         finally:
             await client.close()
 
@@ -233,7 +233,7 @@ def standing_is_untouched() -> bool:
 def test_moderations_and_counting_tokens_pass_a_budget_of_nothing(ledger, sdk, provider):
     limit_of("0")
     sdk("openai").moderations.create(input="What did we spend?")
-    sdk("anthropic").messages.count_tokens(model="claude-sonnet-4-5", messages=QUESTION)
+    sdk("anthropic").messages.count_tokens(model="claude-sonnet-4-6", messages=QUESTION)
     assert len(provider.requests) == 2
     with pytest.raises(openai.APIStatusError):
         ask(sdk("openai"))
@@ -313,3 +313,62 @@ def test_twelve_at_once_on_a_budget_of_five_calls(ledger, sdk, provider):
 def test_sixty_four_in_parallel_on_a_budget_of_fifty_calls(ledger, sdk, provider):
     in_parallel(sdk, provider, tries=64, calls=50, slow_s="5")
     assert_budgets_agree(ledger)
+
+
+def test_a_call_inside_a_transaction_that_is_rolled_back_is_counted_all_the_same(ledger, sdk, provider):
+    from django.db import transaction
+
+    limit_of("5")
+    client = sdk("openai")
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        ask(client)
+        raise ZeroDivisionError
+    row = ledger.row()
+    assert row.cost > 0 and len(provider.requests) == 1
+    ask(client)  # opens the window, where the first one's was rolled back too
+    assert_budgets_agree(ledger)
+    assert standing() == (ledger.total(), 0)
+
+
+def test_an_attempt_that_is_sent_elsewhere_lets_its_money_go(ledger):
+    import httpx2
+
+    from costwatch import clients
+
+    answer = {
+        "id": "chatcmpl-1",
+        "model": "gpt-4o-2024-08-06",
+        "choices": [],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    }
+
+    def handler(request):
+        if request.url.path.startswith("/old"):
+            return httpx2.Response(307, headers={"location": "https://api.example.org/v1/chat/completions"})
+        return httpx2.Response(200, json=answer)
+
+    limit_of("5")
+    http = httpx2.Client(transport=httpx2.MockTransport(handler), follow_redirects=True)
+    client = clients.openai_client(base_url="https://api.example.org/old/v1", api_key="local", http_client=http)
+    ask(client)
+    row = ledger.row()
+    from budgets import connections
+
+    connections.shut_down()  # the money is let go on a thread of the pool
+    assert standing() == (row.cost, 0)
+    assert_budgets_agree(ledger)
+
+
+def test_what_a_refusal_says_can_be_asked_of_either_sdks_error(ledger, sdk):
+    from costwatch.clients import budget_refusal
+
+    limit_of("0.0001")
+    for call in (
+        lambda: ask(sdk("openai")),
+        lambda: sdk("anthropic").messages.create(model="claude-sonnet-4-6", max_tokens=100, messages=QUESTION),
+    ):
+        with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)) as caught:
+            call()
+        refusal = budget_refusal(caught.value)
+        assert (refusal["code"], refusal["remaining"]) == ("budget_exceeded", "0.0001")
+    assert budget_refusal(ValueError("something else")) is None

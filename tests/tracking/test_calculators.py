@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests.tracking.making import database_url, run_python
 from tracking.ai_cost_tracker import AICostTracker, atrack_ai_cost, track_ai_cost
 from tracking.calculators import (
     PriceNotKnownError,
@@ -21,6 +22,7 @@ from tracking.calculators import (
     calculate_whisper_cost,
 )
 from tracking.models import Rate
+from tracking.pricing import book
 
 pytestmark = pytest.mark.django_db
 
@@ -160,8 +162,9 @@ def test_the_asynchronous_one_does_the_same(emitted):
 def test_a_cost_that_is_none_is_refused(emitted, cost):
     with pytest.raises(ValueError, match="cost is"):
         track_ai_cost(analysis_id=1, feature="f", cost=cost, model="gpt-4o", tokens={})
-    with pytest.raises(ValueError, match="tokens"):
-        track_ai_cost(analysis_id=1, feature="f", cost=1, model="gpt-4o", tokens={"input": -1})
+    for tokens in ({"input": -1}, {"input_tokens": 5}, [5, 6]):
+        with pytest.raises(ValueError, match="tokens"):
+            track_ai_cost(analysis_id=1, feature="f", cost=1, model="gpt-4o", tokens=tokens)
     assert emitted == []
 
 
@@ -228,3 +231,25 @@ def test_the_typical_sessions_in_the_docs_are_what_their_quantities_cost():
         totals[session] = totals.get(session, Decimal(0)) + cost
     shown_totals = dict(re.findall(r"^- (\w+): \$([\d.]+)", text, re.M))
     assert {name: f"{total:.2f}" for name, total in totals.items()} == shown_totals
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_second_documents_example_works_on_an_event_loop():
+    """The calculation is an ordinary call there; looking at the price book must not forbid it."""
+
+    async def record() -> dict:
+        cost_info = AICostTracker.calculate_anthropic_cost(
+            input_tokens=1000, output_tokens=500, model="claude-3-5-sonnet-20241022"
+        )
+        await atrack_ai_cost(analysis_id="a", feature="pitch_generation", **cost_info)
+        return cost_info
+
+    book.forget()
+    assert asyncio.run(record())["cost"] == Decimal("0.0105")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_script_that_never_heard_of_django_can_calculate(settings):
+    script = "from tracking.calculators import calculate_whisper_cost; print(calculate_whisper_cost(5.5).breakdown)"
+    done = run_python(script, spool_dir=settings.SPOOL_DIR, url=database_url())
+    assert done.stdout == "5.50 minutes × $0.006 = $0.033000\n", done.stderr

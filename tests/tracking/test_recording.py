@@ -42,6 +42,15 @@ def test_the_same_event_ten_times_is_one_row():
     assert audit().ok
 
 
+def test_a_cost_reported_again_later_is_the_same_and_another_amount_is_not():
+    event = an_event(source="helper", cost_usd="0.5")
+    later = event.at_us + 60_000_000
+    record([event], now=NOW)
+    again = record([dataclasses.replace(event, at_us=later)], now=NOW)
+    assert (again.recorded, again.duplicates, again.conflicts) == (0, 1, ())
+    assert record([dataclasses.replace(event, at_us=later, cost_usd="0.6")], now=NOW).conflicts
+
+
 def test_the_same_id_with_other_content_is_a_conflict_and_not_recorded_again():
     event = an_event()
     record([event], now=NOW)

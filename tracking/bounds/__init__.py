@@ -13,6 +13,7 @@ from tracking.bounds import batches, chat, media
 from tracking.bounds.cost import Worst, affordable, worst
 from tracking.bounds.request import Ask
 from tracking.bounds.types import Bound, Output, Quantity
+from tracking.wire.requests import PARSE_BYTES
 
 __all__ = ["Ask", "Bound", "Output", "Quantity", "Worst", "affordable", "bound", "worst"]
 
@@ -49,6 +50,8 @@ def bound(ask: Ask) -> Bound:
         return ask.bound().without(f"nothing is known of {ask.endpoint}")
     if not ask.sent.fields and ask.sent.upload is None and ask.operation not in ("moderation", "token_count"):
         return ask.bound().without("the request's body cannot be read before it is sent")
+    if len(ask.content) > PARSE_BYTES:
+        return ask.bound().without("the request's body is too large to look through")
     found = read(ask)
     if not found.model and not found.problem:
         return replace(found, problem="the request names no model")

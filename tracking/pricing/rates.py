@@ -75,13 +75,15 @@ def find(chain: Chain, context_tokens: int, at: datetime) -> Rate | None:
 class ModelRates:
     """The rates of one model, under the name that one call gave it."""
 
-    __slots__ = ("_fixed", "_chains", "_layers", "priced_as", "regions", "tiers")
+    __slots__ = ("_fixed", "_chains", "_layers", "priced_as", "regions", "texts", "tiers")
 
     def __init__(self, layers: Sequence[Sequence[RateRow]], *, priced_as: str, regions: frozenset[str]):
         self._layers = layers  # own rates of the exact name, own rates of the model, the catalogue's, the provider's
         self._chains: dict[tuple[str, str, str, str], tuple[Chain, ...]] = {}
         self._fixed: dict[tuple[str, str, str, str], Rate] = {}  # the only rate there is, and valid for ever
         self.priced_as = priced_as
+        #: what lines of receipts say around their quantity and amount, see tracking.pricing.quick
+        self.texts: dict[tuple[str, Rate], tuple[str, str, str]] = {}
         rows = [row for layer in layers for row in layer]
         self.tiers = frozenset(row.tier for row in rows if row.model != ANY_MODEL) or frozenset({"standard"})
         #: regions with prices of their own; a region that is known but has none here does not change the price

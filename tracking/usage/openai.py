@@ -105,7 +105,10 @@ def _tokens(fields: Fields, operation: str, meters: Meters) -> tuple[int, int]:
         meters,
     )
     reasoning = _output(
-        fields.child("completion_tokens_details", "output_tokens_details", "output_token_details"), total_out, meters
+        fields.child("completion_tokens_details", "output_tokens_details", "output_token_details"),
+        total_out,
+        meters,
+        of_images=operation == "image_generation",
     )
     fields.ignore("type", "num_model_requests", "tool_usage", "service_tier", "svg_usage")
     fields.finish()
@@ -166,9 +169,11 @@ def _writes(details: Fields, written: int) -> int:
     return min(long, written)
 
 
-def _output(details: Fields, total: int, meters: Meters) -> int:
+def _output(details: Fields, total: int, meters: Meters, *, of_images: bool) -> int:
     found = details.found
     audio, image = details.tokens("audio_tokens"), details.tokens("image_tokens")
+    if of_images and not details.data:
+        image = total  # streamed images, and the older models, do not split it: all of it is the image
     reasoning = details.tokens("reasoning_tokens")
     _check_text(details, total, audio + image, reasoning)
     if audio + image > total or reasoning > total:
@@ -261,7 +266,8 @@ def _hosted_tools(
             meters[meter] = count
     image = tools.child("image_gen").data
     if any(isinstance(n, int | float) and n for n in image.values()):
-        parts.append(_part(provider, str(facts.get("image_model") or "image_generation tool"), image, found))
+        model = str(facts.get("image_model") or "image_generation tool")
+        parts.append(_part(provider, model, image, found, operation="image_generation"))
     tools.finish()
     drawings = facts.get("svg_usage") or fields.data.get("svg_usage")
     if isinstance(drawings, Mapping):
@@ -299,7 +305,7 @@ def _uses(tools: Fields, names: tuple[str, ...]) -> int | None:
     return count
 
 
-def _part(provider: str, model: str, data: Mapping[str, Any], found: Findings) -> Usage:
+def _part(provider: str, model: str, data: Mapping[str, Any], found: Findings, *, operation: str = "") -> Usage:
     inner = Findings()
     fields = Fields({key: value for key, value in data.items() if key not in _PART_ONLY}, inner)
     meters: Meters = {}
@@ -307,7 +313,7 @@ def _part(provider: str, model: str, data: Mapping[str, Any], found: Findings) -
     if isinstance(details, Mapping):  # what is cached stands beside the details here, not in them
         cached = {key: data[key] for key in ("cached_tokens", "cached_tokens_details") if data.get(key) is not None}
         fields.data = {**fields.data, "input_tokens_details": {**details, **cached}}
-    context, reasoning = _tokens(fields, "", meters)
+    context, reasoning = _tokens(fields, operation, meters)
     found.flags.extend(flag for flag in inner.flags if flag not in found.flags)
     return Usage(
         provider=provider,

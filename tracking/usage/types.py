@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
 
 from tracking.money import EXACT
 
@@ -40,8 +42,7 @@ class Usage:
     aggregate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """The quantities of a call and its parts as the ledger's columns want them. Totals include their subsets."""
 
     input_tokens: int  # all input tokens: cached, written, audio and image tokens included
@@ -63,8 +64,57 @@ def walk(usage: Usage) -> Iterator[Usage]:
         yield from walk(part)
 
 
+@lru_cache(maxsize=256)
+def _counts_as(meter: str) -> tuple[str, bool]:
+    """What a meter is counted as in the totals, and whether it is audio tokens."""
+    if not meter.endswith("_tokens"):
+        return ("seconds" if meter in ("audio_seconds", "session_seconds") else meter), False
+    kinds = ("cache_write_", "cache_read_", "input_", "output_")
+    return next((kind for kind in kinds if meter.startswith(kind)), ""), "audio" in meter
+
+
 def totals(usage: Usage) -> Totals:
     """Add up a call and its parts."""
+    sums, reasoning = (_sums_of_parts(usage)) if usage.parts else (usage.meters, usage.reasoning_tokens)
+    fresh = read = written = output = audio = characters = images = 0
+    seconds: int | Decimal = 0
+    meters: dict[str, int | str] = {}
+    for meter, quantity in sums.items():
+        kind, is_audio = _counts_as(meter)
+        whole = quantity if isinstance(quantity, int) else int(quantity)
+        meters[meter] = quantity if isinstance(quantity, int) else format(quantity, "f")
+        if is_audio:
+            audio += whole
+        if kind == "input_":
+            fresh += whole
+        elif kind == "output_":
+            output += whole
+        elif kind == "cache_read_":
+            read += whole
+        elif kind == "cache_write_":
+            written += whole
+        elif kind == "seconds":
+            seconds = EXACT.add(seconds, quantity)
+        elif kind == "characters":
+            characters += whole
+        elif kind == "images":
+            images += whole
+    return Totals(
+        fresh + read + written,
+        read,
+        written,
+        output,
+        reasoning,
+        audio,
+        int(EXACT.multiply(seconds, 1000)) if seconds else 0,
+        characters,
+        images,
+        meters,
+    )
+
+
+def _sums_of_parts(usage: Usage) -> tuple[Mapping[str, int | Decimal], int]:
+    """The quantities of a call and its parts by meter, and the reasoning tokens of them all."""
     sums: dict[str, int | Decimal] = {}
     reasoning = 0
     for one in walk(usage):
@@ -73,20 +123,4 @@ def totals(usage: Usage) -> Totals:
             before = sums.get(meter, 0)
             both_whole = isinstance(before, int) and isinstance(quantity, int)
             sums[meter] = before + quantity if both_whole else EXACT.add(Decimal(before), Decimal(quantity))
-    tokens = {name: int(n) for name, n in sums.items() if name.endswith("_tokens")}
-    written = sum(n for name, n in tokens.items() if name.startswith("cache_write_"))
-    read = sum(n for name, n in tokens.items() if name.startswith("cache_read_"))
-    fresh = sum(n for name, n in tokens.items() if name.startswith("input_"))
-    seconds = EXACT.add(Decimal(sums.get("audio_seconds", 0)), Decimal(sums.get("session_seconds", 0)))
-    return Totals(
-        input_tokens=fresh + read + written,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-        output_tokens=sum(n for name, n in tokens.items() if name.startswith("output_")),
-        reasoning_tokens=reasoning,
-        audio_tokens=sum(n for name, n in tokens.items() if "audio" in name),
-        audio_ms=int(EXACT.multiply(seconds, 1000)),
-        characters=int(sums.get("characters", 0)),
-        images=int(sums.get("images", 0)),
-        meters={name: n if isinstance(n, int) else format(n, "f") for name, n in sums.items()},
-    )
+    return sums, reasoning

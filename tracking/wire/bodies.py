@@ -33,6 +33,17 @@ def parse_json(data: bytes) -> Any:
     return jiter.from_json(data, cache_mode="keys")
 
 
+def parse_odd_json(data: bytes) -> Any:
+    """The same for text as the SDKs still read it: with a byte-order mark, in UTF-16, with half a surrogate pair."""
+    try:
+        return parse_json(data)
+    except ValueError:
+        try:
+            return json.loads(data)
+        except RecursionError as error:
+            raise ValueError("too deep") from error
+
+
 def decoder(content_encoding: str) -> Any:
     """What decodes this `Content-Encoding` piece by piece (`decode`, `flush`: iterables of bytes).
 
@@ -144,7 +155,7 @@ def read_json(body: Kept, *, ends_suffice: bool = False) -> tuple[dict[str, Any]
 
 def _whole(body: Kept) -> dict[str, Any]:
     try:
-        value = parse_json(body.all())
+        value = parse_odd_json(body.all())
     except ValueError as error:
         raise Unreadable("not JSON") from error
     if not isinstance(value, dict):

@@ -61,7 +61,10 @@ def _read_json(request: Any, endpoint: Endpoint) -> Sent:
     try:
         content = request.content
     except Exception:
-        return Sent(fields={})  # a body that is streamed is not in memory: reading it would be the caller's loss
+        # A body that is streamed is not in memory: reading it would be the caller's loss. One that was redirected is.
+        content = getattr(request.stream, "_stream", None)
+        if not isinstance(content, bytes):
+            return Sent(fields={})
     fields: Any = {}
     if len(content) <= PARSE_BYTES:
         try:

@@ -71,10 +71,3 @@ def data_of(event: bytes) -> bytes:
             return body
     lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines)
-
-
-def name_of(event: bytes) -> str:
-    """The `event:` name of one event, or ""."""
-    if not event.startswith(b"event:"):
-        return ""
-    return event[6:].partition(b"\n")[0].strip().decode("utf-8", "replace")

@@ -8,13 +8,15 @@ from typing import Any
 
 from tracking.wire import answers
 from tracking.wire.answers import Answer
-from tracking.wire.bodies import parse_json
+from tracking.wire.bodies import parse_odd_json
 from tracking.wire.endpoints import Endpoint
 from tracking.wire.requests import CHARACTERS_PER_TOKEN
 from tracking.wire.sse import data_of
 
 #: how much of a stream's text is kept to estimate its output, should it be cut, in bytes
 KEEP_BYTES = 1 << 20
+#: in how many events of a chat stream its id and model are looked for (Azure's first one has neither)
+FIRST_EVENTS = 4
 
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 _CONTENT = re.compile(rb'"(?:content|text|arguments|reasoning_content|refusal|name)"\s*:\s*"[^"]')
@@ -97,6 +99,8 @@ class ChatStream(Stream):
         if len(raw) < 24 and b"[DONE]" in raw:
             self.complete = True
             return raw
+        if b"data:" not in raw:
+            return raw  # a comment that keeps the connection alive
         shown = raw
         if b'"usage"' in raw:
             null = b'"usage":null' in raw or b'"usage": null' in raw
@@ -109,7 +113,7 @@ class ChatStream(Stream):
         self.keep(raw)
         if not self.content_ns and _CONTENT.search(raw):
             self.content_ns = time.perf_counter_ns()
-        if not self.answer.id and self.size_bytes == len(raw):
+        if not self.answer.id and len(self.kept) <= FIRST_EVENTS:
             answers.read_names(_object(raw), self.answer)
         if b'"finish_reason":null' not in raw and _FINISHED.search(raw):
             self.finished = True
@@ -309,7 +313,7 @@ def _depth(raw: bytes, position: int) -> int:
 
 
 def _object(raw: bytes) -> dict[str, Any]:
-    value = parse_json(data_of(raw))
+    value = parse_odd_json(data_of(raw))
     if not isinstance(value, dict):
         raise ValueError("not an object")
     return value

@@ -46,3 +46,10 @@ document.addEventListener("click", async (event) => {
     button.disabled = false;
   }
 });
+
+// The theme measures its tabs once, maybe before the fonts are there: let it measure again, a step for each tab.
+window.addEventListener("load", () => {
+  document.fonts.ready.then(() => {
+    for (let tab = 0; tab < 4; tab += 1) window.dispatchEvent(new Event("resize"));
+  });
+});

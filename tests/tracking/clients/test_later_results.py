@@ -19,6 +19,7 @@ from tests.tracking.clients.making import (
     sse,
     stream_reply,
 )
+from tracking import meter
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # assistants and videos are going
 
@@ -216,6 +217,19 @@ def test_the_lines_of_a_batchs_output_have_the_same_ids_whenever_they_are_read()
     assert (event.result_key, event.usage, event.response_id) == ("openai:file-out", USAGE, "chatcmpl-0")
     assert (event.operation, event.endpoint) == ("chat", "/v1/chat/completions")
     assert event.request_id == "req_0"
+
+
+def test_a_batchs_output_that_is_not_read_to_its_end_bills_nothing(monkeypatch):
+    """The sum that was billed for the batch stands: some lines in its place would lose the others."""
+    text = "".join(json.dumps(output_line(n)) + "\n" for n in range(5))
+    pieces = [line.encode() for line in text.splitlines(keepends=True)]
+    clients = Clients(lambda request: reply(pieces, content_type="application/octet-stream"))
+    with clients.metered().files.with_streaming_response.content("file-out") as answer:
+        next(answer.iter_bytes(len(pieces[0])))
+    assert clients.events == []
+    monkeypatch.setattr(meter, "MAX_ITEMS", 2)  # more lines than are kept
+    clients.metered().files.content("file-out")
+    assert len({event.id for event in clients.events}) == len(clients.events) == 5
 
 
 def test_other_files_are_read_without_a_look():

@@ -459,3 +459,17 @@ def test_images_of_one_stream_are_added_up():
     list(clients.metered().images.generate(prompt="cats", model="gpt-image-1", stream=True, n=2))
     assert clients.event.usage == {"input_tokens": 100, "output_tokens": 2112, "total_tokens": 2212}
     assert "summed_usage" in clients.event.flags
+
+
+def test_comments_and_a_nameless_first_chunk_do_not_hide_the_model():
+    """Gateways send comments while the model thinks; Azure begins with a chunk that has no id and no model."""
+    nameless = {"id": "", "model": "", "object": "", "created": 0, "choices": [], "prompt_filter_results": []}
+    pieces = [b": processing\n\n", *sse(nameless), *chat_chunks(asked=True)]
+    clients = Clients(lambda request: stream_reply(pieces))
+    stream = clients.metered().chat.completions.create(**CHAT)
+    for _chunk in range(3):
+        next(stream)
+    stream.close()
+    event = clients.event
+    assert (event.status, event.model_served, event.response_id) == ("cancelled", "gpt-4o-2024-08-06", "chatcmpl-1")
+    assert "garbled_stream" not in event.flags

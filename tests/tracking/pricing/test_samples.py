@@ -49,6 +49,7 @@ def test_the_command_prices_a_file_from_the_database(db, file):
 def test_bad_lines_are_answered_and_the_others_priced(db, tmp_path, monkeypatch):
     good = json.dumps(SAMPLES[0])
     lines = [
+        good,
         "not json",
         "[1, 2]",
         '{"id": "a"}',
@@ -62,14 +63,14 @@ def test_bad_lines_are_answered_and_the_others_priced(db, tmp_path, monkeypatch)
         good,
     ]
     file = tmp_path / "usage.jsonl"
-    file.write_text("\n".join(lines))
+    file.write_text("\n".join(lines), encoding="utf-8-sig")  # as spreadsheets and Windows write it
     out = io.StringIO()
     call_command("price_usage", str(file), stdout=out)
     answers = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [answer["status"] for answer in answers] == ["error"] * 6 + ["unpriced"] * 2 + ["priced"]
-    assert [answer["cost_usd"] for answer in answers[:-1]] == [None] * 8
-    assert "`at` is missing" in answers[3]["error"]
-    assert "not_finite:prompt_tokens" in answers[6]["receipt"]["flags"]
+    assert [answer["status"] for answer in answers] == ["priced"] + ["error"] * 6 + ["unpriced"] * 2 + ["priced"]
+    assert [answer["cost_usd"] for answer in answers[1:-1]] == [None] * 8
+    assert "`at` is missing" in answers[4]["error"]
+    assert "not_finite:prompt_tokens" in answers[7]["receipt"]["flags"]
 
     monkeypatch.setattr("sys.stdin", io.StringIO(good + "\n"))
     out = io.StringIO()

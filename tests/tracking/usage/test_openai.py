@@ -180,6 +180,13 @@ def test_images_that_report_tokens_are_not_counted_again():
     }
 
 
+def test_output_of_an_image_that_is_not_split_is_all_image():
+    """As streams of images report it: at the price of text it would cost a third of what is billed."""
+    found = read({"input_tokens": 10, "output_tokens": 50, "total_tokens": 60}, endpoint="/v1/images/generations")
+    assert found.meters == {"input_tokens": 10, "output_tokens": 0, "output_image_tokens": 50}
+    assert found.flags == ()
+
+
 def test_tools_of_a_response_are_counted_beside_its_tokens():
     base = {"input_tokens": 1, "output_tokens": 1}
     found = read(
@@ -207,7 +214,7 @@ def test_an_image_made_inside_a_response_is_a_part_with_its_own_model():
     tools = {"image_gen": {"input_tokens": 5, "output_tokens": 9, "total_tokens": 14, "cached_tokens": 2}}
     found = read({"input_tokens": 1, "output_tokens": 1}, tool_usage=tools, image_model="gpt-image-1.5")
     assert [(part.model, part.meters) for part in found.parts] == [
-        ("gpt-image-1.5", {"input_tokens": 3, "cache_read_tokens": 2, "output_tokens": 9})
+        ("gpt-image-1.5", {"input_tokens": 3, "cache_read_tokens": 2, "output_tokens": 0, "output_image_tokens": 9})
     ]
     drawing = {"model": "gpt-svg", "input_tokens": 5, "output_tokens": 9, "reasoning_tokens": 4, "total_tokens": 14}
     assert read({"input_tokens": 1, "output_tokens": 1}, svg_usage=drawing).parts[0].model == "gpt-svg"

@@ -50,6 +50,15 @@ def test_usage_is_found_in_bodies_of_every_size(size):
     assert whole == (size == 1000)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_is_read_however_the_sdks_would_read_it(encoding):
+    text = '{"model": "m", "choices": [{"text": "half a pair: \\ud83d"}], "usage": {"prompt_tokens": 3}}'
+    assert read_json(kept(text.encode(encoding)))[0]["usage"] == {"prompt_tokens": 3}
+    assert read_json(kept(text.encode()))[0]["usage"] == {"prompt_tokens": 3}
+    with pytest.raises(Unreadable):
+        read_json(kept(b'{"usage": ' + b"[" * 100_000))
+
+
 def test_only_members_of_the_outermost_object_are_taken_from_a_tail():
     inner = {"usage": {"prompt_tokens": 999}, "model": "inner"}
     value = {"model": "outer", "pad": "x" * bodies.WHOLE_BYTES, "usage": {"prompt_tokens": 3}, "output": [inner] * 3}

@@ -33,7 +33,7 @@ class Command(BaseCommand):
             yield from sys.stdin
             return
         try:
-            with Path(file).open(encoding="utf-8", errors="replace") as lines:
+            with Path(file).open(encoding="utf-8-sig", errors="replace") as lines:
                 yield from lines
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error

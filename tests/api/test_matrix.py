@@ -7,6 +7,7 @@ from that: nobody enters without a token, a key needs its scope, and rows of oth
 import contextlib
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ EVENT = {
 PLANNED = {"provider": "openai", "model": "gpt-4o-mini", "input_tokens": 1, "max_output_tokens": 1}
 METERS = {"provider": "openai", "model": "gpt-4o-mini", "meters": {"input_tokens": 1}}
 SETTLED = {"usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
-ASK = {"amount": "1", "until": "2199-01-01", "reason": "more"}
+ASK = {"amount": "1", "until": (timezone.now() + timedelta(days=30)).isoformat(), "reason": "more"}
 ROUTES = [
     get(f"{CM}/dashboard"),
     get(f"{CM}/summary"),

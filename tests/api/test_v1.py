@@ -249,7 +249,7 @@ def test_asking_for_more_and_what_becomes_of_it(dora, alice, bob, owner):
 )
 def test_what_is_wrong_with_a_question_is_named(dora, alice, change, field):
     limit = dora.ask("POST", f"{V1}/budgets", {"scope": "everyone", "period": "month", "amount": 10}).json()["id"]
-    asked = {"amount": "5", "until": "2199-01-01", "reason": "x", **change}
+    asked = {"amount": "5", "until": (timezone.now() + timedelta(days=30)).isoformat(), "reason": "x", **change}
     response = alice.ask("POST", f"{V1}/budgets/{limit}/increase", asked)
     assert response.status_code == 400 and field in response.json()["errors"], response.content
 

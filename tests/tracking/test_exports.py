@@ -200,7 +200,7 @@ def test_the_command_writes_a_file_or_to_the_standard_output(week, owner, tmp_pa
     monkeypatch.chdir(tmp_path)
     period = ("--since", "2026-11-14", "--until", "2026-11-21")
     assert "costwatch-usage-2026-11-14-2026-11-21.csv" in run(*period)
-    (made,) = tmp_path.iterdir()
+    (made,) = tmp_path.glob("costwatch-*")
     assert made.read_text() == text_of("csv").replace("\r\n", "\n")
     said = run("-", "--format", "ndjson", "--user", "alice@example.com", *period)
     assert [json.loads(line)["user_id"] for line in said.splitlines()] == [owner.pk] * 20

@@ -14,6 +14,24 @@ DATABASE_FIXTURES = {
     "django_db_serialized_rollback",
     "live_server",
 }
+#: Shapes, pages and words, which stand above the database: on PostgreSQL only `make test-all` goes through them too.
+ABOVE_THE_DATABASE = (
+    "tests/api/test_contract.py",
+    "tests/api/test_keys.py",
+    "tests/api/test_matrix.py",
+    "tests/api/test_odd_input.py",
+    "tests/api/test_schema.py",
+    "tests/api/test_v1.py",
+    "tests/budgets/test_admin_budgets.py",
+    "tests/costwatch/test_accounts.py",
+    "tests/costwatch/test_admin.py",
+    "tests/costwatch/test_budget_pages.py",
+    "tests/costwatch/test_doctor.py",
+    "tests/costwatch/test_monitor.py",
+    "tests/costwatch/test_pages.py",
+    "tests/test_docs_snippets.py",
+    "tests/tracking/test_calculators.py",
+)
 #: What migrating fills: the same before and after every test.
 KEPT_TABLES = {
     "auth_permission",
@@ -29,6 +47,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("django_db") or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.database)
+        if item.nodeid.startswith(ABOVE_THE_DATABASE):
+            item.add_marker(pytest.mark.above_the_database)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -36,7 +36,10 @@ def main(arguments: list[str]) -> int:
         return 1
 
     print("== on SQLite", flush=True)
-    codes = [pytest("" if everything else QUICK, *rest)]
+    codes = [pytest("not browser" if everything else QUICK, *rest)]
+    if everything:  # apart, as the browser's driver keeps an event loop running in its process
+        print("== in a browser", flush=True)
+        codes.append(pytest("browser", *rest))
     if postgres:
         print("== on PostgreSQL: what touches the database", flush=True)
         selection = "database and not browser" if everything else f"database and not above_the_database and {QUICK}"

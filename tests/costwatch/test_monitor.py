@@ -103,6 +103,7 @@ def test_watching_shows_it_again_until_ctrl_c(tmp_path):
     watching = subprocess.Popen(
         [*manage, "monitor_ai_costs", "--watch", "--json", "--interval", "0.2"],
         env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite run in the background ignores it
     )  # fmt: skip
     lines = [watching.stdout.readline() for _ in range(3)]
     time.sleep(0.05)

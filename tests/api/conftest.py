@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,8 +12,7 @@ from django.utils import timezone
 
 from budgets import operations
 from costwatch.accounts import keys
-from tracking.events import CallEvent
-from tracking.recording import record
+from tests.workspace import Workspace
 
 DASHBOARD = "/api/cost-monitoring/dashboard"
 
@@ -98,33 +97,8 @@ def dora(db, staff) -> Caller:
     return login_of(staff)
 
 
-class Ledger:
-    """Records calls as the background recorder does."""
-
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC)
-
-    def call(self, user=None, *, days_ago: float = 0, model: str = "gpt-4o-mini", **fields: Any) -> uuid.UUID:
-        """One chat call of $0.00045 unless told otherwise; returns its id."""
-        at = self.now - timedelta(days=days_ago, seconds=1)
-        event = CallEvent(
-            **{
-                "id": str(uuid.uuid4()),
-                "at_us": int(at.timestamp() * 1_000_000),
-                "provider": "openai",
-                "operation": "chat",
-                "endpoint": "/v1/chat/completions",
-                "model_asked": model,
-                "model_served": model,
-                "user": user.pk if user else None,
-                "http_status": 200,
-                "quality": "exact",
-                "usage": {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500},
-                **fields,
-            }
-        )
-        record([event], now=self.now)
-        return uuid.UUID(event.id)
+class Ledger(Workspace):
+    """A workspace, with calls of another kind."""
 
     def minute_of_whisper(self, user=None, **fields: Any) -> uuid.UUID:
         """A transcription of a minute: $0.006."""

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.costwatch.conftest import Workspace
+from tests.workspace import Workspace
 
 WIDTHS = (390, 768, 1440, 1920)
 

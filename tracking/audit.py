@@ -10,8 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connections, transaction
-from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce, Collate, TruncDate, TruncHour
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum, TextField, Value
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, Coalesce, Collate, TruncDate, TruncHour
 
 from tracking import ledger
 from tracking.models import Analysis, AnalysisRollup, ApiUsageLog, HourlyModelRollup, RecordedEvent
@@ -160,6 +161,8 @@ def _ledger_sums(rows: QuerySet, names: list[str], *, hourly: bool = False, orde
     keys: dict[str, Any] = {f"key_{name}": F(name) for name in names}
     if "user_id" in names:
         keys["key_user_id"] = Coalesce("user_id", 0)
+    if "api_key" in names:
+        keys["key_api_key"] = Coalesce(Cast(KeyTextTransform("api_key", "tags"), TextField()), Value("", TextField()))
     if hourly:
         keys["key_hour"] = TruncHour("occurred_at", tzinfo=UTC)
     sums = {f"sum_{name}": Sum(name) for name in MEASURES if name != "errors"}

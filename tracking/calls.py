@@ -85,55 +85,15 @@ class CallDetail:
     receipt: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallFilter:
-    """Which calls a list shows; what is empty is not asked for. `since` counts, `until` does not."""
-
-    provider: str = ""
-    model: str = ""
-    service: str = ""
-    feature: str = ""
-    analysis: str = ""
-    status: str = ""  # as it is known by now
-    price_status: str = ""  # as it is known by now
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def rows(self, rows: QuerySet) -> QuerySet:
-        """The rows that can match: what a correction may have changed since is looked at in `matches`."""
-        names = ("provider", "model", "service", "feature")
-        rows = rows.filter(**{name: value for name in names if (value := getattr(self, name))})
-        if self.analysis:
-            rows = rows.filter(analysis_id=self.analysis)
-        if self.since is not None:
-            rows = rows.filter(occurred_at__gte=self.since)
-        if self.until is not None:
-            rows = rows.filter(occurred_at__lt=self.until)
-        if self.status:
-            rows = rows.filter(status__in={self.status, "pending"})
-        if self.price_status:
-            rows = rows.filter(price_status__in={self.price_status, "unpriced"})
-        return rows
-
-    def matches(self, call: Call) -> bool:
-        """Whether a call, its corrections included, is one of them."""
-        return self.status in ("", call.status) and self.price_status in ("", call.price_status)
-
-
-def latest_calls(
-    *, user_id: int | None = None, limit: int = 50, before: str | None = None, where: CallFilter | None = None
-) -> CallPage:
+def latest_calls(*, user_id: int | None = None, limit: int = 50, before: str | None = None) -> CallPage:
     """Calls newest first, of one user where given; `before` is the cursor that the page before gave as `next`.
 
-    Pages may be shorter than `limit` where `where` asks for a status. Raises `ValueError` for a cursor that is none.
+    `tracking.lists` filters them. Raises `ValueError` for a cursor that is none.
     """
     rows = ApiUsageLog.objects.filter(corrects=None)
     if user_id is not None:
         rows = rows.filter(user_id=user_id)
-    if where is None:
-        return _page(rows, bounded_limit(limit), before)
-    page = _page(where.rows(rows), bounded_limit(limit), before)
-    return CallPage(calls=[call for call in page.calls if where.matches(call)], next=page.next)
+    return _page(rows, bounded_limit(limit), before)
 
 
 def unpriced_calls(*, user_id: int | None = None, limit: int = 50, before: str | None = None) -> CallPage:
@@ -189,6 +149,10 @@ def last_calls_by_user(*, limit: int = 100) -> list[tuple[int | None, str, datet
     return sorted(calls, key=lambda entry: entry[2], reverse=True)
 
 
+#: Columns that lists do not show, and that take long to read.
+UNSHOWN = ("receipt", "raw_usage", "meters", "facts")
+
+
 def _row(row_id: uuid.UUID) -> ApiUsageLog | None:
     """The ledger row of an id. Its time is looked up first, so that only one month is searched."""
     at = RecordedEvent.objects.filter(id=row_id).values_list("occurred_at", flat=True).first()
@@ -199,7 +163,7 @@ def _page(rows: QuerySet, limit: int, before: str | None) -> CallPage:
     if before:
         at, row_id = _read_cursor(before)
         rows = rows.filter(Q(occurred_at__lt=at) | Q(occurred_at=at, id__lt=row_id), occurred_at__lte=at)
-    found = list(rows.order_by("-occurred_at", "-id")[: limit + 1])
+    found = list(rows.defer(*UNSHOWN).order_by("-occurred_at", "-id")[: limit + 1])
     more, found = len(found) > limit, found[:limit]
     corrections = _corrections_of(found)
     calls = [_call(row, corrections.get(row.id, ())) for row in found]
@@ -222,12 +186,11 @@ def _corrections_of(rows: Sequence[ApiUsageLog]) -> dict[uuid.UUID, list[ApiUsag
     """The corrections of these rows, oldest first. A correction stands at the time of what it corrects."""
     if not rows:
         return {}
-    times = [row.occurred_at for row in rows]
+    # Time by time, as the index of time has them: from the first to the last there may be millions of rows.
+    times = {row.occurred_at for row in rows}
     found: dict[uuid.UUID, list[ApiUsageLog]] = {}
-    corrections = ApiUsageLog.objects.filter(
-        occurred_at__gte=min(times), occurred_at__lte=max(times), corrects__in=[row.id for row in rows]
-    )
-    for correction in corrections.order_by("recorded_at", "id"):
+    corrections = ApiUsageLog.objects.filter(occurred_at__in=times, corrects__in=[row.id for row in rows])
+    for correction in corrections.defer(*UNSHOWN).order_by("recorded_at", "id"):
         found.setdefault(correction.corrects, []).append(correction)
     return found
 

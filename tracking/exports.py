@@ -257,11 +257,10 @@ def _fold(row: tuple, corrections: list[tuple]) -> Record:
 
 # --- Writing --------------------------------------------------------------------------------------------------------
 
-_LEFT_OUT = ("receipt", "unpriced")
 COLUMNS: tuple[str, ...] = tuple(
     {"cost": "cost_usd", "audio_ms": "audio_seconds"}.get(name, name)
     for field in Record._fields
-    if field not in _LEFT_OUT
+    if field not in ("receipt", "unpriced")
     for name in ((field, "user_email") if field == "user_id" else (field,))
 )
 
@@ -269,10 +268,15 @@ COLUMNS: tuple[str, ...] = tuple(
 _FORMULA = re.compile(r"\s*[=+\-@]|[\t\r]")
 
 
+def _plain(text: str) -> str:
+    """`plain`, for texts that do not come again."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
 @lru_cache(maxsize=8192)
 def plain(text: str) -> str:
     """A text that no spreadsheet takes for a formula: an apostrophe stands before what looks like one."""
-    return f"'{text}" if _FORMULA.match(text) else text
+    return _plain(text)
 
 
 def usd(nanousd: int | None) -> str:
@@ -333,7 +337,8 @@ def csv_pieces(header: Sequence[str], pieces: Iterator[list[Sequence[Any]]]) -> 
 
 def _write_csv(wanted: Wanted) -> Iterator[bytes]:
     pieces = ([_csv_row(record, emails) for record in batch] for batch, emails in batches(wanted))
-    return csv_pieces(COLUMNS, pieces)
+    # The byte order mark: Excel takes a file without one for text in the code page of its country.
+    return csv_pieces(("\ufeff" + COLUMNS[0], *COLUMNS[1:]), pieces)
 
 
 def _csv_row(r: Record, emails: dict[int, str]) -> tuple:
@@ -345,24 +350,34 @@ def _csv_row(r: Record, emails: dict[int, str]) -> tuple:
         r.attempt, plain(r.tier), r.latency_ms, r.ttft_ms, r.calls, r.input_tokens, r.cache_read_tokens,
         r.cache_write_tokens, r.output_tokens, r.reasoning_tokens, r.audio_tokens, seconds(r.audio_ms),
         r.characters, r.images, usd(r.cost), r.price_status, _json_text(r.flags),
-        plain(r.request_id), plain(r.response_id),
+        _plain(r.request_id), _plain(r.response_id),
     )  # fmt: skip
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_quoted = lru_cache(maxsize=8192)(json.encoder.encode_basestring)  # names come again and again
+_quoted_once = json.encoder.encode_basestring
+#: A record as JSON, its values to be put in as JSON texts.
+_JSON_OBJECT = "{" + ",".join(f'"{name}":%s' for name in COLUMNS) + "}"
 
 
 def _json_object(r: Record, emails: dict[int, str]) -> str:
-    """The record as JSON; quick, as an export has many."""
-    values = (
-        str(r.id), r.occurred_at, r.user_id, emails.get(r.user_id) or None,  # type: ignore[arg-type]
-        r.provider, r.model, r.model_asked, r.operation, r.service, r.feature, r.analysis_id, json.loads(r.tags),
-        r.source, r.status, r.http_status, r.error, r.quality, bool(r.stream), r.attempt, r.tier, r.latency_ms,
-        r.ttft_ms, r.calls, r.input_tokens, r.cache_read_tokens, r.cache_write_tokens, r.output_tokens,
-        r.reasoning_tokens, r.audio_tokens, seconds(r.audio_ms), r.characters, r.images,
-        None if r.cost is None else usd(r.cost), r.price_status, json.loads(r.flags), r.request_id, r.response_id,
+    """The record as JSON: text by text, which takes half as long as encoding a dict of it."""
+    return _JSON_OBJECT % (
+        f'"{r.id}"', f'"{r.occurred_at}"', _or_null(r.user_id),
+        _quoted(email) if (email := emails.get(r.user_id)) else "null",  # type: ignore[arg-type]
+        _quoted(r.provider), _quoted(r.model), _quoted(r.model_asked), _quoted(r.operation), _quoted(r.service),
+        _quoted(r.feature), _quoted(r.analysis_id), _json_text(r.tags) or "{}", _quoted(r.source), _quoted(r.status),
+        _or_null(r.http_status), _quoted(r.error), _quoted(r.quality), "true" if r.stream else "false", r.attempt,
+        _quoted(r.tier), _or_null(r.latency_ms), _or_null(r.ttft_ms), r.calls, r.input_tokens, r.cache_read_tokens,
+        r.cache_write_tokens, r.output_tokens, r.reasoning_tokens, r.audio_tokens, f'"{seconds(r.audio_ms)}"',
+        r.characters, r.images, "null" if r.cost is None else f'"{usd(r.cost)}"', _quoted(r.price_status),
+        _json_text(r.flags) or "[]", _quoted_once(r.request_id), _quoted_once(r.response_id),
     )  # fmt: skip
-    return _encode(dict(zip(COLUMNS, values, strict=True)))
+
+
+def _or_null(number: int | None) -> int | str:
+    return "null" if number is None else number
 
 
 def _write_ndjson(wanted: Wanted) -> Iterator[bytes]:

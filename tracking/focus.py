@@ -1,8 +1,9 @@
 """Exports in the columns of FOCUS 1.3, the FinOps Open Cost and Usage Specification; ours begin with `x_`.
 
 One row for each line of a call's receipt: quantity, unit, price and cost of one meter. What has no lines (a cost that
-was given, a free call, one whose price is not known) is one row by the call. The rows of a call add up to its cost
-exactly. `docs/guides/export.md` tells what each column holds, and where the standard is departed from.
+was given, a free call, one whose price is not known) is one row by the call, the call being what is priced. The rows of
+a call add up to its cost exactly. `docs/guides/export.md` tells what each column holds, and where the standard is
+departed from; `tests/tracking/test_focus_standard.py` checks files against its rules.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from tracking.exports import Record, Wanted, _json_text, batches, csv_pieces, plain, seconds, usd
+from tracking.exports import Record, Wanted, _encode, _json_text, batches, csv_pieces, plain, seconds, usd
 from tracking.money import EXACT, from_nanousd
 from tracking.pricing.meters import METERS
 
@@ -25,10 +26,10 @@ COLUMNS = (
     "ChargePeriodEnd", "ChargePeriodStart", "ConsumedQuantity", "ConsumedUnit", "ContractedCost",
     "ContractedUnitPrice", "EffectiveCost", "HostProviderName", "InvoiceIssuerName", "ListCost", "ListUnitPrice",
     "PricingCategory", "PricingCurrency", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName",
-    "ServiceCategory", "ServiceName", "ServiceProviderName", "ServiceSubcategory", "SkuId", "SkuMeter", "SkuPriceId",
-    "SubAccountId", "SubAccountName", "SubAccountType", "Tags",
+    "ServiceCategory", "ServiceName", "ServiceProviderName", "ServiceSubcategory", "SkuId", "SkuMeter",
+    "SkuPriceDetails", "SkuPriceId", "SubAccountId", "SubAccountName", "SubAccountType", "Tags",
     "x_CallId", "x_OccurredAt", "x_Calls", "x_Operation", "x_Service", "x_Feature", "x_Analysis", "x_Model",
-    "x_ModelAsked", "x_Tier", "x_Status", "x_Quality", "x_PriceStatus", "x_InputTokens", "x_OutputTokens",
+    "x_ModelAsked", "x_RateId", "x_Tier", "x_Status", "x_Quality", "x_PriceStatus", "x_InputTokens", "x_OutputTokens",
     "x_AudioSeconds",
 )  # fmt: skip
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
@@ -55,30 +56,59 @@ def _rows(record: Record, emails: dict[int, str]) -> Iterator[tuple]:
     lines = _lines(record)
     call = _about_the_call(record, emails)
     if not lines:
-        name = f"{record.operation} call of {record.model or 'an unknown model'}"
-        yield _row(usd(record.cost), call, plain(name), (record.calls, "Calls"), ("", "", "", ""), ("", ""))
+        yield _row_of_the_call(record, call)
         return
     for number, (line, amount) in enumerate(lines):
-        meter = METERS.get(line["meter"])
-        per, unit = line["per"], _UNITS[meter.unit] if meter else "Units"
-        consumed = Decimal(str(line["quantity"]))
-        priced = EXACT.divide(consumed, per)
-        name = f"{line['meter']} of {line['model'] or record.model}"
-        sku = f"{line['model'] or record.model}/{line['meter']}"
-        pricing = (line["rate"], f"{priced.normalize():f}", unit if per == 1 else f"{per} {unit}", record.tier)
+        quantity, per, meter = line["quantity"], line["per"], line["meter"]
+        consumed = str(quantity) if quantity.__class__ is int else f"{Decimal(quantity):f}"
+        named, sku, unit, priced_in = _of_meter(meter, line["model"] or record.model, per)
+        details, price = _of_price(sku, meter, record.tier, line["region"], line.get("variant") or "")
+        pricing = (line["rate"], "Standard", _quotient(quantity, per), priced_in)
         # Whole calls are counted once, with their first line.
-        yield _row(
-            f"{amount:f}", call if number == 0 else _not_again(call), plain(name), (f"{consumed:f}", unit), pricing,
-            (plain(sku), "" if line["rate_id"] is None else line["rate_id"]), line["meter"],
-        )  # fmt: skip
+        told = call if number == 0 else _not_again(call)
+        yield _row(f"{amount:f}", told, named, (consumed, unit), pricing, (sku, meter, details, price), line["rate_id"])
+
+
+def _row_of_the_call(record: Record, call: dict[str, Any]) -> tuple:
+    """A call that has one cost, or none that is known: it is itself the unit of its price."""
+    count, cost = record.calls or 1, usd(record.cost)
+    name = plain(f"{record.operation} call of {record.model or 'an unknown model'}")
+    sku = plain(f"{record.model or 'unknown'}/calls")
+    pricing = (_quotient(cost, count) if cost else "", "Other", count, "Calls")
+    return _row(cost, call, name, (count, "Calls"), pricing, (sku, "calls", "", sku), None)
+
+
+@lru_cache(maxsize=4096)
+def _of_meter(meter: str, model: str, per: int) -> tuple[str, str, str, str]:
+    """What the lines of a meter of a model have in common: description, SKU, unit, and the unit of its price."""
+    known = METERS.get(meter)
+    unit = _UNITS[known.unit] if known else "Units"
+    return plain(f"{meter} of {model}"), plain(f"{model}/{meter}"), unit, unit if per == 1 else f"{per} {unit}"
+
+
+@lru_cache(maxsize=4096)
+def _of_price(sku: str, meter: str, tier: str, region: str, variant: str) -> tuple[str, str]:
+    """What tells a price of a SKU from its others, as JSON; and the id made of that, which outlives its amount."""
+    if meter not in METERS or not METERS[meter].is_tokens:
+        tier = region = ""  # the same in all of them
+    details = {"x_Tier": tier or "standard", "x_Region": region, "x_Variant": variant}
+    given = {name: value for name, value in details.items() if value}
+    return _encode(given), "/".join((sku, *given.values()))
+
+
+@lru_cache(maxsize=8192)
+def _quotient(quantity: int | str, per: int) -> str:
+    return f"{EXACT.divide(Decimal(quantity), per).normalize():f}"
 
 
 def _lines(record: Record) -> list[tuple[dict[str, Any], Decimal]]:
     """The lines of the receipt, with amounts in USD that add up to the cost of the call; none where they do not."""
     if record.cost is None or '"meter"' not in record.receipt:
         return []
-    lines = json.loads(record.receipt).get("lines") or []
-    if not all(line.get("amount_usd") is not None and line.get("rate") is not None for line in lines):
+    receipt = json.loads(record.receipt)
+    # What was not used has no price where the model has none for it.
+    lines = [one for one in receipt.get("lines") or [] if one["rate"] is not None or Decimal(one["quantity"])]
+    if not lines or not all(line.get("amount_usd") is not None and line.get("rate") is not None for line in lines):
         return []
     amounts = [Decimal(line["amount_usd"]) for line in lines]
     total, summed = from_nanousd(record.cost), Decimal(0)
@@ -88,6 +118,8 @@ def _lines(record: Record) -> list[tuple[dict[str, Any], Decimal]]:
     if abs(difference) > _ROUNDING:
         return []
     amounts[-1] = EXACT.add(amounts[-1], difference)
+    for line in lines:
+        line["region"] = receipt.get("region") or ""
     return list(zip(lines, amounts, strict=True))
 
 
@@ -100,7 +132,7 @@ def _about_the_call(r: Record, emails: dict[int, str]) -> dict[str, Any]:
         "period": (following, month),
         "charge": (end, start),
         "provider": provider,
-        "whose": ("" if r.user_id is None else r.user_id, plain(emails.get(r.user_id or 0, ""))),
+        "whose": ("", "") if r.user_id is None else (r.user_id, plain(emails.get(r.user_id) or f"User {r.user_id}")),
         "tags": _json_text(r.tags),
         "own": (
             r.id, r.occurred_at, r.calls, r.operation, r.service, plain(r.feature),
@@ -116,16 +148,17 @@ def _not_again(call: dict[str, Any]) -> dict[str, Any]:
     return {**call, "own": (*own[:2], 0, *own[3:13], 0, 0, "0")}
 
 
-def _row(cost: str, call: dict, name: str, consumed: tuple, pricing: tuple, sku: tuple, meter: str = "") -> tuple:
-    rate, quantity, unit, _tier = pricing
-    provider = call["provider"]
-    user_id, email = call["whose"]
+def _row(cost: str, call: dict, name: str, consumed: tuple, pricing: tuple, sku: tuple, rate_id: int | None) -> tuple:
+    rate, category, quantity, unit = pricing
+    sku_id, meter, details, price_id = sku
+    provider, own = call["provider"], call["own"]
+    user_id, name_of_user = call["whose"]
     return (
         cost, *call["account"], "USD", *call["period"], "Usage", "", name, "Usage-Based", *call["charge"],
         *consumed, cost, rate, cost, provider, provider, cost, rate,
-        "Standard" if rate else "", "USD", quantity, unit, provider, provider,
-        "AI and Machine Learning", f"{provider} API", provider, "Generative AI", sku[0], meter, sku[1],
-        user_id, email, "User" if user_id else "", call["tags"], *call["own"],
+        category, "USD", quantity, unit, provider, provider,
+        "AI and Machine Learning", f"{provider} API", provider, "Generative AI", sku_id, meter, details, price_id,
+        user_id, name_of_user, "User" if user_id else "", call["tags"], *own[:9], rate_id, *own[9:],
     )  # fmt: skip
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tracking.bounds import Ask
 
 #: ledger: a new row; expire: the same, of status unknown; correction: a row that corrects this one; void: nothing is
-#: billed under this id; pending: the result is not known yet, keep its hold
-Verb = Literal["ledger", "expire", "correction", "void", "pending"]
+#: billed under this id; pending: the result is not known yet, keep its hold; refused: the gate refused it, for `window`
+Verb = Literal["ledger", "expire", "correction", "void", "pending", "refused"]
 
 
 @dataclass(slots=True)
@@ -58,10 +58,20 @@ FREELY = Admitted()
 
 
 class Refused(Exception):  # noqa: N818 - what happened to the call, not to us
-    """The attempt may not be sent. `details` are JSON: the limit, what is spent, held, remains, when it resets."""
+    """The attempt may not be sent. `details` are JSON: the limit, what is spent, held, remains, when it resets.
+
+    `window` is the gate's own name for what had no room: the recorder tells it, so that refusals are counted there.
+    """
 
     def __init__(
-        self, message: str, *, status: int, code: str, details: Mapping[str, Any], retry_after_s: int | None = None
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str,
+        details: Mapping[str, Any],
+        retry_after_s: int | None = None,
+        window: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -69,6 +79,7 @@ class Refused(Exception):  # noqa: N818 - what happened to the call, not to us
         self.code = code
         self.details = details
         self.retry_after_s = retry_after_s
+        self.window = window
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,7 @@ class Outcome:
     tags: Mapping[str, str] = field(default_factory=dict)
     operation: str = ""
     endpoint: str = ""
+    window: int | None = None  # of one that was refused
 
 
 class Gate(Protocol):
@@ -101,6 +113,9 @@ class Gate(Protocol):
 
     def void(self, hold_id: str) -> None:
         """Nothing was sent under this hold: let it go soon. Never raises and does not wait."""
+
+    def held_for_others(self, users: Mapping[str, int | str | None]) -> set[str]:
+        """Of these calls (id: whose it is said to be), those whose money is held for somebody else."""
 
     def open_ahead(self, outcomes: Iterable[Outcome], *, at: datetime) -> None:
         """These will be settled: before the transaction that writes them. Never raises."""
@@ -120,6 +135,9 @@ class OpenGate:
 
     def void(self, hold_id: str) -> None:
         """Nothing is held."""
+
+    def held_for_others(self, users: Mapping[str, int | str | None]) -> set[str]:
+        return set()
 
     def open_ahead(self, outcomes: Iterable[Outcome], *, at: datetime) -> None:
         """Nothing is counted."""
@@ -156,6 +174,11 @@ def _load(name: str) -> Gate:
     ensure_django()
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(module), attribute)()
+
+
+def facts_of(refused: Refused) -> dict[str, Any]:
+    """What the event of a refused call says of it: nothing was sent, and which window had no room."""
+    return {"sent": False} if refused.window is None else {"sent": False, "refused_by": refused.window}
 
 
 def unavailable(message: str) -> Refused:

@@ -18,6 +18,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db import DataError
 
+from tracking import gate
 from tracking.events import CallEvent
 from tracking.items import Invalid, event_of, read_item
 from tracking.models import RecordedEvent
@@ -94,6 +95,7 @@ def ingest(items: Sequence[Any], *, reporter: Reporter, now: datetime, dry_run: 
     for item in found:
         if not item.status:
             _make_event(item, reporter, accounts, times.get(item.id), now)
+    _refuse_holds_of_others(found)
     distinct = _set_repeats_apart(found)
     for first in range(0, len(distinct), BATCH):
         part = distinct[first : first + BATCH]
@@ -164,6 +166,15 @@ def _make_event(item: _Item, reporter: Reporter, accounts: set[int], known: date
     if reporter.api_key:
         tags = {**tags, "api_key": reporter.api_key}
     item.event = event_of(values, id=item.id, at=at, user=user, tags=tags, source=reporter.source)
+
+
+def _refuse_holds_of_others(items: Sequence[_Item]) -> None:
+    """An id that money is held under is that of its owner's call: nobody else can settle it by telling of it."""
+    users = {item.id: item.event.user for item in items if item.event is not None and "id" in item.values}
+    others = gate.current().held_for_others(users) if users else ()
+    for item in items:
+        if item.id in others:
+            item.event, item.status, item.errors = None, "conflict", dict(_CONFLICT)
 
 
 def _set_repeats_apart(items: Sequence[_Item]) -> list[_Item]:

@@ -15,7 +15,8 @@ import uuid_utils
 from tracking.context import Attribution
 from tracking.events import CallEvent
 from tracking.failures import failures
-from tracking.gate import Refused
+from tracking.gate import Refused, facts_of
+from tracking.marking import mark_span
 from tracking.wire import endpoints, requests, results, streams
 from tracking.wire.answers import Answer
 from tracking.wire.bodies import Unreadable, decoder
@@ -110,6 +111,7 @@ class Attempt:
         event.user, event.feature, event.analysis = attribution.user, attribution.feature, attribution.analysis
         event.tags = dict(attribution.tags)
         event.flags.extend(attribution.flags)
+        mark_span(event.id)
 
     def usage_request(self) -> bytes | None:
         """The body to send instead, so that a chat stream reports its usage; None to send the caller's own."""
@@ -139,7 +141,7 @@ class Attempt:
         self.closed = True
         event = self.event
         event.status, event.http_status, event.error = "refused", refused.status, refused.code
-        event.facts = {"sent": False}
+        event.facts = facts_of(refused)
         event.latency_us = (time.perf_counter_ns() - self.opened_ns) // 1000
         self._emit(event)
 

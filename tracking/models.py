@@ -80,6 +80,14 @@ class ApiUsageLog(models.Model):
             models.Index(
                 fields=["-occurred_at", "-id"], condition=models.Q(price_status="unpriced"), name="ledger_unpriced"
             ),
+            # What somebody has at hand who looks for a call, and what an analysis lists: see tracking.lists.
+            models.Index(fields=["request_id"], condition=~models.Q(request_id=""), name="ledger_request"),
+            models.Index(fields=["response_id"], condition=~models.Q(response_id=""), name="ledger_response"),
+            models.Index(
+                fields=["analysis_id", "-occurred_at", "-id"],
+                condition=~models.Q(analysis_id=""),
+                name="ledger_analysis_time",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -93,6 +101,11 @@ class RecordedEvent(models.Model):
     content_hash = models.BinaryField(max_length=16)
     recorded_at = models.DateTimeField()
     occurred_at = models.DateTimeField(null=True, help_text="of its ledger row; null where the event left none")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["recorded_at"], condition=models.Q(occurred_at=None), name="recorded_without_row"),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)
@@ -130,6 +143,7 @@ class Analysis(models.Model):
 
     class Meta:
         verbose_name_plural = "analyses"
+        indexes = [models.Index(fields=["-created_at", "id"], name="analysis_newest")]
 
     def __str__(self) -> str:
         return self.title or self.id
@@ -178,6 +192,25 @@ class HourlyModelRollup(Rollup):  # noqa: DJ008 - inherited
 
     class Meta:
         constraints = _key("hour", "provider", "model", "service", name="rollup_hour_model")
+
+
+class DailyModelRollup(Rollup):  # noqa: DJ008 - inherited
+    day = models.DateField()
+    provider = models.CharField(max_length=40)
+    model = models.CharField(max_length=200)
+    service = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = _key("day", "provider", "model", "service", name="rollup_day_model")
+
+
+class DailyKeyRollup(Rollup):  # noqa: DJ008 - inherited
+    day = models.DateField()
+    user_id = models.BigIntegerField()
+    api_key = models.CharField(max_length=500, help_text="its public id; empty: reported without a key")
+
+    class Meta:
+        constraints = _key("day", "user_id", "api_key", name="rollup_day_user_key")
 
 
 class DailyFeatureRollup(Rollup):  # noqa: DJ008 - inherited

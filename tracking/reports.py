@@ -1,7 +1,7 @@
 """Sums of calls grouped by one or two dimensions, over any period: from the narrowest rollup that has them.
 
-What no rollup has (tags, keys, statuses, odd pairs, parts of a day) is read from the ledger, within a stated bound of
-rows, and the report says so (`source`). Money is `Decimal` USD; sums are net of corrections.
+What no rollup has (tags, statuses, odd pairs, parts of a day) is read from the ledger, within a stated bound of rows
+and of time, and the report says so (`source`). Money is `Decimal` USD; sums are net of corrections.
 """
 
 from __future__ import annotations
@@ -17,17 +17,22 @@ from django.db.models import Case, Count, F, IntegerField, Max, QuerySet, Sum, T
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, TruncDate, TruncHour
 
+from tracking.bounded import TookTooLong, reading_for
 from tracking.calls import bounded_limit
+from tracking.grouping import read_groups
 from tracking.models import (
     Analysis,
     AnalysisRollup,
     ApiUsageLog,
     DailyFeatureRollup,
+    DailyKeyRollup,
+    DailyModelRollup,
     DailyUserFeatureRollup,
     DailyUserModelRollup,
     DailyUserRollup,
     HourlyModelRollup,
 )
+from tracking.money import from_nanousd
 from tracking.periods import Period, site_zone
 from tracking.queries import Totals
 from tracking.rollups import MEASURES
@@ -37,8 +42,9 @@ from tracking.users import emails_of
 TIMES = ("hour", "day", "week", "month")
 NAMES = ("user", "api_key", "provider", "model", "service", "feature", "analysis")
 TAG = "tag:"
-#: Groups that a report may have.
+#: Groups that a report may have where no page of it is asked for.
 MAX_GROUPS = 50_000
+MAX_SECONDS = 5.0  # that the ledger is read for one report, unless the caller says otherwise
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _COLUMN = {"user": "user_id", "analysis": "analysis_id"}
 
@@ -81,6 +87,7 @@ class Report:
 
     groups: list[Group]
     source: str  # the rollup they come from, or "ledger"
+    more: bool = False  # whether there are groups behind these
     rows_read: int | None = None  # of the ledger, where it was read
 
 
@@ -94,8 +101,10 @@ class _Source:
 
 #: The narrowest first.
 _SOURCES = (
+    _Source("daily_model", DailyModelRollup, frozenset({"provider", "model", "service"}), "day"),
     _Source("daily_feature", DailyFeatureRollup, frozenset({"feature", "model"}), "day"),
     _Source("daily_user", DailyUserRollup, frozenset({"user"}), "day"),
+    _Source("daily_key", DailyKeyRollup, frozenset({"user", "api_key"}), "day"),
     _Source("hourly_model", HourlyModelRollup, frozenset({"provider", "model", "service"}), "hour"),
     _Source("daily_user_feature", DailyUserFeatureRollup, frozenset({"user", "feature"}), "day"),
     _Source("daily_user_model", DailyUserModelRollup, frozenset({"user", "provider", "model", "service"}), "day"),
@@ -110,12 +119,16 @@ def is_dimension(name: str) -> bool:
     return 0 < len(name) - len(TAG) <= 64 and not set('"\\') & set(name)
 
 
-def report(ask: Ask, *, max_rows: int) -> Report:
-    """The groups. Raises `ReportRefused` where the ledger would have to be read beyond `max_rows` rows."""
+def report(
+    ask: Ask, *, max_rows: int, max_seconds: float = MAX_SECONDS, first: int = 0, limit: int | None = None
+) -> Report:
+    """The groups, from the `first`th on and at most `limit` of them.
+
+    Raises `ReportRefused` where the ledger would have to be read beyond `max_rows` rows or `max_seconds`.
+    """
     source = _source_of(ask)
     if source is not None:
-        rows = _from_rollup(ask, source)
-        return Report(groups=_grouped(ask, rows), source=source.name)
+        return _from_rollup(ask, source, first, limit)
     if ask.is_foreign:
         raise ReportRefused(
             "tz",
@@ -123,14 +136,24 @@ def report(ask: Ask, *, max_rows: int) -> Report:
             f"service only, and whole hours of it. Leave tz out: days are those of {site_zone().key}.",
         )
     rows = _ledger_rows(ask)
-    count = rows[: max_rows + 1].count()
-    if count > max_rows:
+    try:
+        with reading_for(max_seconds):
+            count = rows[: max_rows + 1].count()
+            groups = [] if count > max_rows else _grouped(ask, _from_ledger(ask, rows))
+    except TookTooLong:
         raise ReportRefused(
-            "since",
-            f"No sums are kept for this combination, and more than {max_rows} calls would have to be read. Ask for a "
-            "shorter period, or group and filter by what sums are kept for (docs/reference/api.md).",
-        )
-    return Report(groups=_grouped(ask, _from_ledger(ask, rows)), source="ledger", rows_read=count)
+            "since", _BOUND.format(f"reading the calls would take more than {max_seconds:g} s")
+        ) from None
+    if count > max_rows:
+        raise ReportRefused("since", _BOUND.format(f"more than {max_rows} calls would have to be read"))
+    last = len(groups) if limit is None else first + limit
+    return Report(groups=groups[first:last], source="ledger", more=last < len(groups), rows_read=count)
+
+
+_BOUND = (
+    "No sums are kept for this combination, and {}. Ask for a shorter period, or group and filter by what sums are "
+    "kept for (docs/reference/api.md)."
+)
 
 
 def _source_of(ask: Ask) -> _Source | None:
@@ -162,17 +185,34 @@ def _days_begin_with_hours(ask: Ask) -> bool:
     return all(at.astimezone(ask.zone).utcoffset() % _HOUR == timedelta(0) for at in ends)
 
 
-def _from_rollup(ask: Ask, source: _Source) -> Iterable[tuple[Any, dict[str, Any]]]:
-    column = source.by
-    first, last = (ask.start, ask.end) if column == "hour" else (_day(ask.start, ask.zone), _day(ask.end, ask.zone))
-    rows = source.model.objects.filter(**{f"{column}__gte": first, f"{column}__lt": last})
-    rows = rows.filter(**{_COLUMN.get(name, name): value for name, value in ask.filters.items()})
-    keys = _keys(ask)
-    if set(ask.group_by) & set(TIMES):
-        keys = [column, *keys]
-    sums = {f"sum_{name}": Sum(name) for name in MEASURES}
-    for row in rows.order_by().values(*keys).annotate(**sums).iterator(chunk_size=2000):
-        yield row.get(column), row
+def _from_rollup(ask: Ask, source: _Source, first: int, limit: int | None) -> Report:
+    time = next((name for name in ask.group_by if name in TIMES), "")
+    most = MAX_GROUPS if limit is None else limit
+    rows = read_groups(
+        table=source.model._meta.db_table,
+        column=source.by,
+        time=time,
+        zone=ask.zone,
+        start=ask.start,
+        end=ask.end,
+        names=_keys(ask),
+        filters={_COLUMN.get(name, name): value for name, value in ask.filters.items()},
+        first=first,
+        limit=most + 1,
+    )
+    if limit is None and len(rows) > most:
+        raise ReportRefused("group_by", f"The report would have more than {MAX_GROUPS} groups. Narrow it.")
+    # In a row the time comes first; in a group the dimensions stand as they were asked for.
+    places = {name: place for place, name in enumerate(sorted(ask.group_by, key=lambda name: name not in TIMES))}
+    groups = [
+        Group(values={name: row[places[name]] for name in ask.group_by}, totals=_totals(row[len(places) :]))
+        for row in rows[:most]
+    ]
+    return Report(groups=groups, source=source.name, more=len(rows) > most)
+
+
+def _totals(sums: tuple) -> Totals:
+    return Totals(**dict(zip(MEASURES, sums, strict=True)) | {"cost": from_nanousd(sums[MEASURES.index("cost")])})
 
 
 def _keys(ask: Ask) -> list[str]:
@@ -253,11 +293,11 @@ def _grouped(ask: Ask, rows: Iterable[tuple[Any, dict[str, Any]]]) -> list[Group
         )
         for key, sums in found.items()
     ]
-    timed = [name for name in ask.group_by if name in TIMES]
 
     def place(group: Group) -> tuple:
-        names = tuple(str(group.values[name]) for name in ask.group_by)
-        return (*(group.values[name] for name in timed), -group.totals.cost, -group.totals.calls, *names)
+        times = (value for name, value in group.values.items() if name in TIMES)
+        names = (value for name, value in group.values.items() if name not in TIMES)
+        return (*times, -group.totals.cost, -group.totals.calls, *names)
 
     return sorted(groups, key=place)
 

@@ -40,15 +40,23 @@ class Repriced:
         self.cost += cost
 
 
-def reprice(*, now: datetime, dry_run: bool = False, at_most: int | None = None) -> Repriced:
+def reprice(
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    at_most: int | None = None,
+    of: tuple[str, str] | None = None,
+    pricing: Pricing | None = None,
+) -> Repriced:
     """Price the unpriced calls that the price book knows by now, as of each call's own time.
 
-    Goes from the newest to the oldest, over `at_most` unpriced rows. Each batch is a transaction of its own; a call is
-    priced once, however often and by however many processes this is run. Raises `django.db.Error`.
+    `of`: those of one provider and model alone. `pricing`: by another price book than the one that stands. Goes from
+    the newest to the oldest, over `at_most` unpriced rows. Each batch is a transaction of its own; a call is priced
+    once, however often and by however many processes this is run. Raises `django.db.Error`.
     """
     done = Repriced()
-    pricing = current_pricing()
-    for batch in _unpriced(at_most):
+    pricing = pricing or current_pricing()
+    for batch in _unpriced(at_most, of):
         done.looked_at += len(batch)
         found = [(row, priced) for row in batch if (priced := _priced(row, now, pricing)) is not None]
         if not found:
@@ -66,9 +74,11 @@ def reprice(*, now: datetime, dry_run: bool = False, at_most: int | None = None)
     return done
 
 
-def _unpriced(at_most: int | None) -> Iterator[list[Row]]:
+def _unpriced(at_most: int | None, of: tuple[str, str] | None) -> Iterator[list[Row]]:
     """Batches of unpriced rows, newest first, without those that were priced since."""
     rows = ApiUsageLog.objects.filter(price_status="unpriced").order_by("-occurred_at", "-id")
+    if of is not None:
+        rows = rows.filter(provider=of[0], model=of[1])
     after: ApiUsageLog | None = None
     left = at_most
     while left is None or left > 0:

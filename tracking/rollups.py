@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,8 @@ from tracking.ledger import array_literal, int_array
 from tracking.models import (
     AnalysisRollup,
     DailyFeatureRollup,
+    DailyKeyRollup,
+    DailyModelRollup,
     DailyUserFeatureRollup,
     DailyUserModelRollup,
     DailyUserRollup,
@@ -54,23 +57,34 @@ SPECS = (
     Spec(AnalysisRollup, ("analysis_id", "feature", "model")),
     Spec(DailyUserFeatureRollup, ("user_id", "day", "feature")),
     Spec(DailyUserModelRollup, ("user_id", "day", "provider", "model", "service")),
+    Spec(DailyKeyRollup, ("day", "user_id", "api_key")),
     Spec(DailyUserRollup, ("day", "user_id")),
     Spec(DailyFeatureRollup, ("day", "feature", "model")),
     Spec(HourlyModelRollup, ("hour", "provider", "model", "service")),
+    Spec(DailyModelRollup, ("day", "provider", "model", "service")),
 )
 
 
 def _keys_of(row: Row, hour: str, day: str) -> tuple[tuple | None, ...]:
     """The keys of a row in `SPECS`, in their order; None where it is not part of one."""
     user, feature, model, analysis = row.user_id or 0, row.feature, row.model, row.analysis_id
+    key = api_key_of(row.tags) if row.tags != "{}" else ""
     return (
         (analysis, feature, model) if analysis else None,
         (user, day, feature),
         (user, day, row.provider, model, row.service),
+        (day, user, key),
         (day, user),
         (day, feature, model),
         (hour, row.provider, model, row.service),
+        (day, row.provider, model, row.service),
     )
+
+
+@lru_cache(maxsize=4096)
+def api_key_of(tags: str) -> str:
+    """The public id of the API key with which a call was reported, of its tags as JSON text; "" without one."""
+    return str(json.loads(tags).get("api_key", ""))
 
 
 #: PostgreSQL's types of the key columns, for arrays.

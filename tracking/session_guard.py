@@ -16,7 +16,7 @@ import uuid_utils
 from tracking import gate
 from tracking.events import CallEvent
 from tracking.failures import failures
-from tracking.gate import Gate, Refused
+from tracking.gate import Gate, Refused, facts_of
 from tracking.wire.requests import Sent
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class SessionGuard:
         event.endpoint, event.stream = self._session.endpoint, True
         event.model_asked = self._session.model
         event.status, event.http_status, event.error = "refused", refused.status, refused.code
-        event.facts = {"sent": False}
+        event.facts = facts_of(refused)
         self._session.emit(event)
 
     def error(self, url: str) -> Exception:

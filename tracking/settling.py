@@ -38,9 +38,11 @@ def void(hold_id: str, at: datetime) -> Outcome:
 
 def outcomes_of(row: Row) -> Iterator[Outcome]:
     """What a row says of the money that was held for its call."""
-    if row.status == "refused":
-        return  # nothing was held, and it costs nothing
     at = from_db_time(row.occurred_at)
+    if row.status == "refused":  # nothing was held, and it costs nothing
+        if row.source in ("sdk", "websocket") and '"refused_by"' in row.facts:
+            yield Outcome(row.id, "refused", None, at, window=json.loads(row.facts).get("refused_by"))
+        return
     verb = "ledger"
     if row.status == "unknown":
         verb = "expire"

@@ -29,3 +29,11 @@ def reprice_unpriced() -> int:
     from tracking.repricing import reprice
 
     return reprice(now=datetime.now(UTC)).priced
+
+
+@shared_task
+def prune_ids() -> int:
+    """Delete the ids of spans that nothing can ask for any more; returns their number."""
+    from tracking import pruning
+
+    return pruning.prune_ids(at=datetime.now(UTC))

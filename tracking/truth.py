@@ -17,6 +17,8 @@ from tracking.models import ApiUsageLog, RecordedEvent
 from tracking.rows import Row, db_time, derived_id, from_db_time
 
 UNKNOWN = "unknown"
+#: Where events come from that others send: they tell of the calls of one account.
+REPORTED = ("api", "import", "otel")
 
 
 def late_truths(known: Mapping[str, Row], *, now: datetime) -> tuple[list[Row], set[str]]:
@@ -34,6 +36,8 @@ def late_truths(known: Mapping[str, Row], *, now: datetime) -> tuple[list[Row], 
     logs = ApiUsageLog.objects.filter(id__in=wanted, occurred_at__in=set(times), status=UNKNOWN).order_by("id")
     rows = []
     for log in logs:
+        if known[log.id.hex].source in REPORTED and known[log.id.hex].user_id != log.user_id:
+            continue  # somebody tells of a call that is not his
         before = results.row_from_log(log)
         truth = replace(
             known[before.id],

@@ -16,7 +16,7 @@ SCOPES = {
     "read": "read calls, sums, budgets and prices",
     "ingest": "send usage",
     "call": "check, reserve and settle for calls, and estimate",
-    "admin": "change budgets and keys",
+    "admin": "change budgets, keys, alerts and channels",
 }
 SEE_ALL = "tracking.view_apiusagelog"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -129,6 +130,14 @@ class When(Moment):
         return moment
 
 
+_NAME = re.compile(r"[\w.:\-]{1,64}")
+
+
+def _shown(name: Any) -> str:
+    """An unknown name, unless it could be a text that was meant to be private."""
+    return name if isinstance(name, str) and _NAME.fullmatch(name) else "a name in it"
+
+
 class Strict(serializers.Serializer):
     """Refuses names that it does not know, and tells which ones it does."""
 
@@ -142,7 +151,7 @@ class Strict(serializers.Serializer):
         if unknown:
             valid = ", ".join([*known, *([f"{self.open_prefix}<name>"] if self.open_prefix else [])]) or "none"
             raise serializers.ValidationError(
-                {str(n)[:100]: f"There is no such name. Valid ones: {valid}." for n in unknown}
+                {_shown(n): f"There is no such name. Valid ones: {valid}." for n in unknown}
             )
         return values
 

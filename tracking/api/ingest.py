@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from tracking.api.access import key_of
 from tracking.api.fields import Question, UsdInput
 from tracking.api.parsers import read_bounded
-from tracking.api.views import _PROBLEMS, ApiView, ProblemAnswer, _checked
+from tracking.api.views import _PROBLEMS, ApiView, ProblemAnswer, Unavailable, _checked
 from tracking.events import SERVICE_BY_OPERATION
 from tracking.ingestion import MAX_ITEMS, Reporter, Result, ingest
 from tracking.items import STATUSES
@@ -26,6 +26,7 @@ from tracking.items import STATUSES
 REPORT_FOR_OTHERS = "tracking.add_apiusagelog"
 #: The largest body of events, in bytes.
 MAX_BODY_BYTES = 8 * 1024 * 1024
+_AWAY = "The database does not answer. Send the same again shortly: nothing is counted twice."
 _OUTCOMES = {"recorded": "recorded", "duplicate": "duplicates", "conflict": "conflicts", "invalid": "invalid"}
 
 
@@ -34,15 +35,6 @@ class Conflict(APIException):
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
-
-
-class Unavailable(APIException):
-    """The database does not answer now."""
-
-    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_detail = "The database does not answer. Send the same again shortly: nothing is counted twice."
-    default_code = "unavailable"
-    wait = 5
 
 
 class EventsParser(BaseParser):
@@ -204,7 +196,7 @@ class SendsUsage(ApiView):
         try:
             results = ingest(events, reporter=reporter_of(request), now=timezone.now())
         except (OperationalError, InterfaceError) as error:
-            raise Unavailable from error
+            raise Unavailable(_AWAY) from error
         return _of_several(results) if isinstance(sent, list) else _of_one(results[0])
 
 

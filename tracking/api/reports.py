@@ -17,6 +17,7 @@ from tracking.api.usage import SERVICES
 from tracking.api.views import ApiView, endpoint
 from tracking.events import STATUSES
 from tracking.periods import day_of, last_days, start_of
+from tracking.queries import Totals
 from tracking.reports import NAMES, TAG, TIMES, Ask, Group
 
 DEFAULT_DAYS = 30
@@ -79,6 +80,9 @@ class GroupAnswer(serializers.Serializer):
     characters = serializers.IntegerField(help_text="characters spoken")
 
 
+_SHOWN = tuple(name for name in GroupAnswer().fields if name in Totals.__dataclass_fields__)
+
+
 class ReportAnswer(serializers.Serializer):
     """A page of groups: in the order of time where time is a dimension, then the dearest first."""
 
@@ -99,18 +103,17 @@ class ReportView(ApiView):
     def get(self, request: Any, query: dict) -> dict:
         """Sums over any period by one or two dimensions.
 
-        What no rollup has (API keys, tags, statuses, analyses, hours of one user, ...) is read from the ledger, for at
-        most `REPORT_MAX_ROWS` calls; `source` says so.
+        What no rollup has (tags, statuses, analyses, hours of one user, ...) is read from the ledger, for at most
+        `REPORT_MAX_ROWS` calls and `REPORT_MAX_SECONDS`; `source` says so.
         """
         ask = _ask(request, query)
+        first = offset_of(query["cursor"])
+        bounds = {"max_rows": settings.REPORT_MAX_ROWS, "max_seconds": settings.REPORT_MAX_SECONDS}
         try:
-            found = reports.report(ask, max_rows=settings.REPORT_MAX_ROWS)
+            found = reports.report(ask, **bounds, first=first, limit=query["limit"])
         except reports.ReportRefused as refused:
             raise serializers.ValidationError({refused.field: str(refused)}) from None
-        first = offset_of(query["cursor"])
-        shown = found.groups[first : first + query["limit"]]
-        after = first + len(shown)
-        emails = reports.with_emails(shown)
+        emails = reports.with_emails(found.groups)
         return {
             "group_by": ask.group_by,
             "start": ask.start.astimezone(ask.zone).isoformat(),
@@ -118,8 +121,8 @@ class ReportView(ApiView):
             "time_zone": ask.zone.key,
             "source": found.source,
             "rows_read": found.rows_read,
-            "groups": [_group(group, emails) for group in shown],
-            "next": str(after) if after < len(found.groups) else None,
+            "groups": [_group(group, emails) for group in found.groups],
+            "next": str(first + len(found.groups)) if found.more else None,
         }
 
 
@@ -145,7 +148,7 @@ def _group(group: Group, emails: dict[int, str]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "group": {name: _value(name, value) for name, value in group.values.items()},
         "unpriced_calls": totals.unpriced,
-        **{name: getattr(totals, name) for name in GroupAnswer().fields if hasattr(totals, name)},
+        **{name: getattr(totals, name) for name in _SHOWN},
     }
     if "user" in group.values:
         shown["user_email"] = emails.get(group.values["user"], "")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 
@@ -12,9 +14,10 @@ from tracking.api.access import sees_all, whose
 from tracking.api.fields import Choice, ForUser, Moment, Page, Question, Text, UsdText, When
 from tracking.api.ingest import SendsUsage
 from tracking.api.views import ApiView, endpoint
-from tracking.calls import CallFilter, CallPage
 from tracking.events import SERVICE_BY_OPERATION, STATUSES
+from tracking.lists import Found, Where, newest
 from tracking.models import PriceStatus
+from tracking.rows import EARLIEST
 
 SERVICES = tuple(dict.fromkeys([*SERVICE_BY_OPERATION.values(), "batch"]))
 
@@ -42,18 +45,21 @@ class UsageQuery(CallQuery, ForUser, Page):
     """Which calls, whose, and which page of them."""
 
 
-def call_filter(query: dict[str, Any]) -> CallFilter:
-    """The filter that a checked question asks for."""
-    return CallFilter(**{name: query[name] for name in CallFilter.__dataclass_fields__ if name in query})
+_FILTERS = ("provider", "model", "service", "feature", "analysis", "status", "price_status")
+#: Times that every call lies between (see `tracking.rows`).
+_BEGINNING, _AHEAD = EARLIEST, timedelta(days=3)
 
 
-def page_of_calls(request: Any, query: dict[str, Any]) -> CallPage:
+def page_of_calls(request: Any, query: dict[str, Any]) -> Found:
     """A page of calls that the caller may see. Raises `ValidationError` for a cursor that is none."""
-    user_id = whose(request, query["user"])
+    where = Where(
+        since=query["since"] or _BEGINNING,
+        until=query["until"] or timezone.now() + _AHEAD,
+        user_id=whose(request, query["user"]),
+        filters={name: query[name] for name in _FILTERS if query[name]},
+    )
     try:
-        return queries.latest_calls(
-            user_id=user_id, limit=query["limit"], before=query["cursor"] or None, where=call_filter(query)
-        )
+        return newest(where, limit=query["limit"], before=query["cursor"] or None)
     except ValueError:
         raise serializers.ValidationError({"cursor": "This is not a cursor of this list."}) from None
 
@@ -129,12 +135,14 @@ class LineAnswer(serializers.Serializer):
 class ReceiptAnswer(serializers.Serializer):
     """How a cost is made up. Empty for a call whose result is not known yet."""
 
-    status = serializers.CharField(default=None, help_text="priced, unpriced, free or assumed")
+    status = serializers.CharField(
+        allow_null=True, default=None, help_text="priced, unpriced, free or assumed; null: no result yet"
+    )
     total_usd = serializers.CharField(
         default=None, allow_null=True, help_text="USD, as a decimal string; null: not known"
     )
     reason = serializers.CharField(default="", help_text="why it has no price, or is free or assumed")
-    tier = serializers.CharField(default=None, help_text="the tier of the rates")
+    tier = serializers.CharField(allow_null=True, default=None, help_text="the tier of the rates; null: none was used")
     region = serializers.CharField(default="", help_text="the region of the rates")
     lines = LineAnswer(many=True, default=(), help_text="meter by meter")
 
@@ -167,7 +175,11 @@ class UsageList(SendsUsage):
 
     @endpoint("List calls", query=UsageQuery, answer=CallsAnswer, problems=(404,))
     def get(self, request: Any, query: dict) -> dict:
-        """Calls, the newest first. Pages may be shorter than `limit` where a status is asked for."""
+        """Calls, the newest first.
+
+        A page costs the same however many calls there are: it may be shorter than `limit`, or empty, where what is
+        filtered by is rare. `next` goes on from where it stopped looking; the list ends where `next` is null.
+        """
         page = page_of_calls(request, query)
         return {"usage": page.calls, "next": page.next}
 

@@ -43,7 +43,30 @@ _PROBLEMS = {
     413: "The body is too large.",
     415: "The body is of a type that is not read here.",
     429: "Too many requests: `Retry-After` says when to come back, in seconds.",
+    503: "The database does not answer: `Retry-After` says when to try again, in seconds.",
 }
+
+
+class RefusedAnswer(serializers.Serializer):
+    """A budget refuses the call."""
+
+    error = serializers.CharField(help_text="`Budget limit exceeded`")
+    message = serializers.CharField(help_text="what to do next, for an application's own users")
+    detail = serializers.CharField(help_text="what stands in the way, in words")
+    limit = serializers.DictField(allow_null=True, help_text="the limit in the way, and how it stands")
+    resetsAt = serializers.DateTimeField(allow_null=True, help_text="when it resets; null: never")  # noqa: N815
+
+
+_REFUSED = "A budget has no room for the call, or nothing says what it could cost at most. Nothing is held."
+
+
+class Unavailable(APIException):
+    """The database does not answer now."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "The database does not answer now. Try again shortly."
+    default_code = "unavailable"
+    wait = 5
 
 
 class Conflict(APIException):
@@ -93,15 +116,16 @@ def endpoint(
                 return found
             return Response(answer(found).data if answer is not None else None, status=code)
 
-        codes = [400, 401, 403, 405, 406, 429, *([413, 415] if body else []), *problems]
+        codes = [400, 401, 403, 405, 406, 429, 503, *([413, 415] if body else []), *problems]
         return extend_schema(
             summary=summary,
             description=description or None,  # else what the method says of itself
-            parameters=[query] if query else [],
+            parameters=[query] if query is not None and query().fields else [],
             request=body,
             tags=list(tags) or None,
             responses={
                 code: answer if answer is not None else OpenApiResponse(description="Done."),
+                **({402: OpenApiResponse(RefusedAnswer, description=_REFUSED)} if 402 in problems else {}),
                 **{
                     (one, "application/problem+json"): OpenApiResponse(ProblemAnswer, description=_PROBLEMS[one])
                     for one in sorted(set(codes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db.models import Count, Max
@@ -38,6 +39,16 @@ def current() -> RateBook:
 def as_known(recorded_before: datetime) -> RateBook:
     """The rate book as it stood at a time: without what was recorded at or after it. Not cached."""
     return RateBook(lambda provider: _load(provider, recorded_at__lt=recorded_before))
+
+
+def with_rates(rows: Sequence[RateRow]) -> RateBook:
+    """The rate book as it would stand with these rates, recorded last. Not cached, and nobody else's."""
+
+    def load(provider: str) -> tuple[list[RateRow], list[ModelRule]]:
+        rates, rules = _load(provider)
+        return [*rates, *(row for row in rows if row.provider == provider)], rules
+
+    return RateBook(load)
 
 
 def forget() -> None:

@@ -75,7 +75,7 @@ def find(chain: Chain, context_tokens: int, at: datetime) -> Rate | None:
 class ModelRates:
     """The rates of one model, under the name that one call gave it."""
 
-    __slots__ = ("_fixed", "_chains", "_layers", "priced_as", "regions", "texts", "tiers")
+    __slots__ = ("_fixed", "_chains", "_layers", "meters", "priced_as", "regions", "texts", "tiers")
 
     def __init__(self, layers: Sequence[Sequence[RateRow]], *, priced_as: str, regions: frozenset[str]):
         self._layers = layers  # own rates of the exact name, own rates of the model, the catalogue's, the provider's
@@ -86,6 +86,8 @@ class ModelRates:
         self.texts: dict[tuple[str, Rate], tuple[str, str, str]] = {}
         rows = [row for layer in layers for row in layer]
         self.tiers = frozenset(row.tier for row in rows if row.model != ANY_MODEL) or frozenset({"standard"})
+        #: what the model itself has prices for, at some time
+        self.meters = frozenset(row.meter for row in rows if row.model != ANY_MODEL and row.amount is not None)
         #: regions with prices of their own; a region that is known but has none here does not change the price
         own_regions = frozenset(row.region for row in rows if row.region)
         self.regions = {region: region if region in own_regions else "" for region in regions | own_regions}
@@ -135,18 +137,20 @@ class ModelRates:
 class _Section:
     """What the book knows of one provider."""
 
-    __slots__ = ("by_model", "fallbacks", "matchers", "own", "regions")
+    __slots__ = ("by_model", "fallbacks", "matchers", "own", "regions", "thresholds")
 
     def __init__(self, rows: Iterable[RateRow], rules: Iterable[ModelRule]):
         self.by_model: dict[str, list[RateRow]] = {}
         self.own: dict[str, list[RateRow]] = {}
-        regions = set()
+        regions, thresholds = set(), set()
         for row in rows:
+            thresholds.add(row.above_context_tokens)
             place = self.own if row.own else self.by_model
             place.setdefault(row.model.lower() if row.own else row.model, []).append(row)
             if row.region:
                 regions.add(row.region)
         self.regions = frozenset(regions)
+        self.thresholds = frozenset(thresholds - {0})
         self.matchers: list[tuple[Matcher, ModelRule]] = []
         self.fallbacks: tuple[str, ...] = ()
         for rule in rules:
@@ -207,6 +211,14 @@ class RateBook:
                 if rule is not None:
                     return rule
         return None
+
+    def rules(self, provider: str) -> list[ModelRule]:
+        """The models that the catalogue lists of a provider, in the order their rules are tried."""
+        return [rule for _, rule in self._section(provider).matchers]
+
+    def thresholds(self, provider: str) -> frozenset[int]:
+        """The sizes of context above which a provider's models have other prices."""
+        return self._section(provider).thresholds
 
     def model(self, provider: str, model_name: str) -> ModelRates | None:
         """The rates for a name, or None when the book knows neither the name nor rates of its own for it.

@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from tracking.calculators import provider_of
+from tracking.commands import DatabaseCommand
 from tracking.money import EXACT, from_nanousd
 from tracking.pricing import Receipt, book, price, receipt_json
 from tracking.usage import Usage
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Estimates the cost of a call from its quantities. Prices are those of now, or of --at."
 
     def add_arguments(self, parser) -> None:

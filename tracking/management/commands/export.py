@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from tracking.commands import DatabaseCommand
 from tracking.exports import FORMATS, Wanted, export
 from tracking.periods import last_days, start_of
 from tracking.users import ids_of
@@ -14,7 +15,7 @@ from tracking.users import ids_of
 FILTERS = ("provider", "model", "service", "feature", "analysis", "source", "status", "price_status")
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Write the calls of a period as CSV, JSON, NDJSON or in FOCUS columns, one record a call."
 
     def add_arguments(self, parser: Any) -> None:

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from tracking.commands import DatabaseCommand
 from tracking.pricing.catalogue import wanted
 from tracking.pricing.importer import import_price_list
 
@@ -11,7 +10,7 @@ from tracking.pricing.importer import import_price_list
 MAX_LINES = 200
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Reads the prices of the installed genai-prices package and tracking/pricing/overrides.toml into the price "
         "book. Adds rows for what changed, and prints them; run again, it adds nothing."

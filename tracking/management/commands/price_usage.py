@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from tracking.commands import DatabaseCommand
 from tracking.money import from_nanousd
 from tracking.pricing import RateBook, book, price, receipt_json
 from tracking.pricing.samples import SampleError, read_sample
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Prices usage samples: JSON lines with provider, model, endpoint, at and usage (raw, as the provider reports "
         "it). Prints a JSON line each: id, cost_usd (text, or null while unpriced), status, receipt."

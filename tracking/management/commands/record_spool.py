@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from tracking import recorder, spool
+from tracking.commands import DatabaseCommand
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Record the events that stand in the spool, of living and dead processes alike. Safe to run at any time."
 
     def add_arguments(self, parser):

@@ -2,12 +2,11 @@
 
 from datetime import UTC, datetime
 
-from django.core.management.base import BaseCommand
-
+from tracking.commands import DatabaseCommand
 from tracking.repricing import reprice
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Price unpriced calls that the price book knows by now, each by a correction, as of the call's own time."
 
     def add_arguments(self, parser):

@@ -11,11 +11,16 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tracking.items import FIELDS
+from tracking.imports import langfuse, litellm
+from tracking.imports.values import loaded, moment, number, short
+from tracking.items import EPOCH, FIELDS, Invalid, event_of, read_item
+from tracking.pricing import book
 from tracking.pricing.meters import METERS
+from tracking.rows import Pricing, current_pricing, row_of
 
 #: A file of one JSON value is read as a whole: up to this size, in bytes. Lines and CSV have no bound.
 MAX_JSON_BYTES = 200 * 1024 * 1024
@@ -24,41 +29,73 @@ Row = Mapping[str, Any]
 Item = dict[str, Any]
 
 
+#: In the place of an item: a row that is no call of a model.
+LEFT_OUT = object()
+
+
 class UnknownFile(ValueError):
     """A file whose rows are of no known kind."""
 
 
 def read_file(path: Path, *, keep_costs: bool = False, progress: Callable[[int], None] = lambda at: None) -> Iterator:
-    """(place, item) for each row: a line of the file, or the number of a row in JSON, from 1. `progress` is told the
-    bytes read so far. With `keep_costs`, costs that LiteLLM or Langfuse computed are taken over.
+    """(place, item) for each row: a line of the file, or the number of a row in JSON, from 1. `LEFT_OUT` stands for
+    a row that is no call of a model. `progress` is told the bytes read so far. Costs that LiteLLM or Langfuse
+    computed are taken over with `keep_costs`, and where we know no price ourselves.
 
     Raises `UnknownFile` for the first row that is of no known kind, and `OSError`.
     """
-    kind: Callable[[Row, bool], Iterator[Item]] | None = None
-    for place, row in _rows(path, progress):
+    kind: Callable[[Row], Iterator[Item]] | None = None
+    costed = _Costed(keep_costs)
+    for place, row, columns in _rows(path, progress):
         if not isinstance(row, dict):
             yield place, row
             continue
         if kind is None:
-            kind = _kind_of(row)
+            kind = _kind_of(row, set(columns or row))
         try:
-            items = list(kind(row, keep_costs))
+            items: list[Any] = [costed(item) for item in kind(row)] or [LEFT_OUT]
         except (ValueError, TypeError, AttributeError, OverflowError):
             items = ["a row that cannot be read"]  # refused by its place
         for item in items:
             yield place, item
 
 
-def _rows(path: Path, progress: Callable[[int], None]) -> Iterator[tuple[int, Any]]:
+class _Costed:
+    """Decides for each item whether the cost that its file gives is taken."""
+
+    def __init__(self, keep_costs: bool) -> None:
+        self._keep = keep_costs
+        self._pricing: Pricing | None = None
+
+    def __call__(self, item: Item) -> Item:
+        given = item.pop("given_usd", None)
+        if given is not None and (self._keep or not self._priced(item)):
+            item["cost_usd"] = given
+        return item
+
+    def _priced(self, item: Item) -> bool:
+        self._pricing = self._pricing or current_pricing()
+        try:
+            values = read_item(item)
+        except Invalid:
+            return False
+        at = values.get("at") or EPOCH
+        event = event_of(values, id="", at=at, user=None)
+        # Recorded long after it was made: nothing of its time is flagged.
+        return not row_of(event, now=max(at, datetime.now(UTC)), user_id=None, pricing=self._pricing).unpriced
+
+
+def _rows(path: Path, progress: Callable[[int], None]) -> Iterator[tuple[int, Any, list[str] | None]]:
+    """(place, row, the columns of the table)."""
     with path.open("rb") as file:
         start = file.read(64 * 1024)
     text = start.decode("utf-8-sig", "replace").lstrip()
     if text[:1] not in ("{", "["):
         yield from _csv_rows(path, progress)
-    elif text[:1] == "[" or not _is_json(text.split("\n", 1)[0]):
-        yield from _json_rows(path)
     else:
-        yield from _lines(path, progress)
+        whole = text[:1] == "[" or not _is_json(text.split("\n", 1)[0])
+        for place, row in _json_rows(path) if whole else _lines(path, progress):
+            yield place, row, None
 
 
 def _is_json(line: str) -> bool:
@@ -90,8 +127,8 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise UnknownFile(f"It is not valid JSON: {str(error)[:200]}") from error
-    for number, row in enumerate(value if isinstance(value, list) else [value], 1):
-        yield from _unpacked(number, row)
+    for place, row in enumerate(value if isinstance(value, list) else [value], 1):
+        yield from _unpacked(place, row)
 
 
 def _unpacked(number: int, value: Any) -> Iterator[tuple[int, Any]]:
@@ -110,41 +147,44 @@ def _unpacked(number: int, value: Any) -> Iterator[tuple[int, Any]]:
             yield number, {**result, "bucket_start": at} if isinstance(result, dict) else result
 
 
-def _csv_rows(path: Path, progress: Callable[[int], None]) -> Iterator[tuple[int, Any]]:
+def _csv_rows(path: Path, progress: Callable[[int], None]) -> Iterator[tuple[int, Any, list[str] | None]]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.DictReader(file)
         try:
             for row in reader:
                 if reader.line_num % 500 == 0:
                     progress(file.buffer.tell())
-                yield reader.line_num, {k: v for k, v in row.items() if k and v not in ("", None)}
+                told = {k: v for k, v in row.items() if k and v not in ("", None)}
+                yield reader.line_num, told, list(reader.fieldnames or ())
         except csv.Error as error:
-            yield reader.line_num, f"not CSV: {error}"
+            yield reader.line_num, f"not CSV: {error}", None
 
 
 # --- Kinds of rows --------------------------------------------------------------------------------------------------
 
 
-def _kind_of(row: Row) -> Callable[[Row, bool], Iterator[Item]]:
-    names = set(row)
+def _kind_of(row: Row, names: set[str]) -> Callable[[Row], Iterator[Item]]:
     if "uncached_input_tokens" in names or "usage_input_tokens_no_cache" in names:
         return _anthropic
     if "num_model_requests" in names or str(row.get("object", "")).startswith("organization.usage."):
         return _openai
-    if "spend" in names and ("call_type" in names or "startTime" in names):
-        return _litellm
-    if names & {"usageDetails", "providedModelName", "calculatedTotalCost", "totalCost"} and "startTime" in names:
-        return _langfuse
+    for other in (litellm, langfuse):
+        if other.columns(names):
+            return partial(other.items, resolves=_resolves)
     if names & {"provider", "usage", "meters", "cost_usd"} and names & {"model", "model_asked", "cost_usd"}:
         return _own
     shown = ", ".join(sorted(map(str, names))[:12])
     raise UnknownFile(f"Its rows are of no known kind; they have: {shown}. docs/guides/import.md lists the kinds.")
 
 
+def _resolves(provider: str, model: str) -> bool:
+    return book.current().model(provider, model) is not None
+
+
 _WHOLE = ("attempt", "http_status")
 
 
-def _own(row: Row, keep_costs: bool) -> Iterator[Item]:
+def _own(row: Row) -> Iterator[Item]:
     """An event; in CSV, quantities stand in columns named by their meter, tags in columns `tag:<name>`."""
     item: Item = {}
     meters: Item = {}
@@ -153,11 +193,11 @@ def _own(row: Row, keep_costs: bool) -> Iterator[Item]:
         if name.startswith("tag:"):
             tags[name[4:]] = value
         elif name in METERS and name not in FIELDS:
-            meters[name] = _number(value)
+            meters[name] = number(value)
         elif name in ("usage", "meters", "facts", "tags") and isinstance(value, str):
-            item[name] = _json(value)
+            item[name] = loaded(value)
         elif name in _WHOLE or name in ("latency_ms", "ttft_ms"):
-            item[name] = _number(value)
+            item[name] = number(value)
         elif name in ("batch", "stream") and isinstance(value, str):
             item[name] = {"true": True, "1": True, "false": False, "0": False}.get(value.lower(), value)
         else:
@@ -167,26 +207,26 @@ def _own(row: Row, keep_costs: bool) -> Iterator[Item]:
     if tags:
         item["tags"] = {**(item.get("tags") or {}), **tags}
     if "at" in item:
-        item["at"] = _moment(item["at"])
+        item["at"] = moment(item["at"])
     yield item
 
 
-def _openai(row: Row, keep_costs: bool) -> Iterator[Item]:
+def _openai(row: Row) -> Iterator[Item]:
     """A bucket of OpenAI's usage: all requests of a model (project, user, key) in an hour or a day, as one event."""
     at = row.get("bucket_start") or row.get("start_time") or row.get("start_time_iso")
-    number = {name: int(_number(row.get(name) or 0)) for name in _OPENAI}
-    audio_in, audio_out = number["input_audio_tokens"], number["output_audio_tokens"]
+    told = {name: int(number(row.get(name) or 0)) for name in _OPENAI}
+    audio_in, audio_out = told["input_audio_tokens"], told["output_audio_tokens"]
     # Cached audio is not told: cached tokens are taken for text as far as there is text.
-    cached = min(number["input_cached_tokens"], number["input_tokens"])
+    cached = min(told["input_cached_tokens"], told["input_tokens"])
     meters = {
-        "input_tokens": max(0, number["input_tokens"] - audio_in - cached),
+        "input_tokens": max(0, told["input_tokens"] - audio_in - cached),
         "cache_read_tokens": cached,
-        "input_audio_tokens": min(audio_in, max(0, number["input_tokens"] - cached)),
-        "output_tokens": max(0, number["output_tokens"] - audio_out),
+        "input_audio_tokens": min(audio_in, max(0, told["input_tokens"] - cached)),
+        "output_tokens": max(0, told["output_tokens"] - audio_out),
         "output_audio_tokens": audio_out,
-        "characters": number["characters"],
-        "audio_seconds": number["seconds"],
-        "images": number["images"],
+        "characters": told["characters"],
+        "audio_seconds": told["seconds"],
+        "images": told["images"],
     }
     model = str(row.get("model") or "")
     yield _bucket(
@@ -201,7 +241,7 @@ _OPENAI = (
 )
 
 
-def _anthropic(row: Row, keep_costs: bool) -> Iterator[Item]:
+def _anthropic(row: Row) -> Iterator[Item]:
     """A bucket of Anthropic's usage: all requests of a model (workspace, key, tier) of a time, as one event."""
     written, tools = row.get("cache_creation") or {}, row.get("server_tool_use") or {}
     quantities = {
@@ -216,7 +256,7 @@ def _anthropic(row: Row, keep_costs: bool) -> Iterator[Item]:
         "output_tokens": row.get("output_tokens", row.get("usage_output_tokens")),
         "web_searches": tools.get("web_search_requests", row.get("web_search_count")),
     }  # fmt: skip
-    meters = {name: int(_number(value or 0)) for name, value in quantities.items()}
+    meters = {name: int(number(value or 0)) for name, value in quantities.items()}
     tier = str(row.get("service_tier") or row.get("usage_type") or "").lower()
     at = row.get("bucket_start") or row.get("usage_date_utc")
     model = str(row.get("model") or row.get("model_version") or "")
@@ -237,115 +277,11 @@ def _bucket(
         tags["requests"] = str(requests)
     key = json.dumps([provider, str(at), model, str(row.get("object") or ""), sorted(told.items())])
     return {
-        "id": _short(key),
-        "at": _moment(at),
+        "id": short(key),
+        "at": moment(at),
         "provider": provider,
         "model": model,
         "meters": {name: count for name, count in meters.items() if count} or {"output_tokens": 0},
         "batch": batch,
         "tags": tags,
     }
-
-
-def _litellm(row: Row, keep_costs: bool) -> Iterator[Item]:
-    """A line of LiteLLM's spend logs."""
-    model = str(row.get("model") or "")
-    prefix, _, bare = model.partition("/")
-    item: Item = {
-        "id": _short(f"litellm:{row.get('request_id')}"),
-        "at": _moment(row.get("startTime")),
-        "provider": str(row.get("custom_llm_provider") or (prefix if bare else "openai")).replace(" ", "_"),
-        "model": bare or model,
-        "response_id": str(row.get("request_id") or "")[:200],
-        "tags": {name: str(row[name])[:200] for name in ("team_id", "end_user", "user") if row.get(name)},
-        "status": "error" if str(row.get("status", "")).lower() == "failure" else "ok",
-    }
-    tags = _json(row["request_tags"]) if isinstance(row.get("request_tags"), str) else row.get("request_tags")
-    if isinstance(tags, list) and tags:
-        item["tags"]["request_tags"] = ",".join(map(str, tags))[:500]
-    item["user"] = _email(item["tags"].get("end_user")) or _email(item["tags"].get("user"))
-    usage = {"prompt_tokens": row.get("prompt_tokens"), "completion_tokens": row.get("completion_tokens")}
-    if item["status"] == "ok":
-        item["usage"] = {name: int(_number(value or 0)) for name, value in usage.items()}
-    if keep_costs and row.get("spend") not in (None, ""):
-        item["cost_usd"] = str(row["spend"])
-    yield item
-
-
-#: Meters by the names that Langfuse gives them, whoever reports.
-_LANGFUSE = {
-    "input": "input_tokens", "output": "output_tokens", "cache_read_input_tokens": "cache_read_tokens",
-    "input_cached_tokens": "cache_read_tokens", "cache_creation_input_tokens": "cache_write_tokens",
-    "input_audio_tokens": "input_audio_tokens", "output_audio_tokens": "output_audio_tokens",
-    "output_reasoning_tokens": "output_tokens",
-}  # fmt: skip
-
-
-def _langfuse(row: Row, keep_costs: bool) -> Iterator[Item]:
-    """An observation of Langfuse; those that are no generations are left out."""
-    model = row.get("model") or row.get("providedModelName")
-    if not model or str(row.get("type") or "GENERATION").upper() not in ("GENERATION", "EMBEDDING"):
-        return
-    details = row.get("usageDetails")
-    details = _json(details) if isinstance(details, str) else details
-    if not isinstance(details, dict):
-        details = {"input": row.get("inputUsage", row.get("inputTokens")), "output": row.get("outputUsage", row.get("outputTokens"))}  # fmt: skip  # noqa: E501
-    meters: Item = {}
-    for name, count in details.items():
-        if (meter := _LANGFUSE.get(name)) and count not in (None, ""):
-            meters[meter] = meters.get(meter, 0) + int(_number(count))
-    tags = {name: str(row[name])[:200] for name in ("traceId", "userId", "sessionId") if row.get(name)}
-    item: Item = {
-        "id": _short(f"langfuse:{row.get('id')}"),
-        "at": _moment(row.get("startTime")),
-        "provider": "anthropic" if "claude" in str(model) else "openai",
-        "model": str(model),
-        "feature": str(row.get("traceName") or row.get("name") or "")[:200],
-        "meters": meters or None,
-        "tags": tags,
-        "user": _email(row.get("userId")),
-    }
-    cost = row.get("totalCost", row.get("calculatedTotalCost"))
-    if cost not in (None, "") and (keep_costs or not meters):
-        item["cost_usd"] = str(cost)
-    yield item
-
-
-def _short(key: str) -> str:
-    import hashlib
-
-    return key if len(key) <= 200 else hashlib.sha256(key.encode()).hexdigest()
-
-
-def _email(value: Any) -> str | None:
-    return value if isinstance(value, str) and "@" in value and " " not in value else None
-
-
-def _number(value: Any) -> Any:
-    """A number as it is meant; what is none stays as it is, and is refused by its name later."""
-    if isinstance(value, str):
-        try:
-            return int(value) if value.strip().lstrip("-").isdigit() else float(value)
-        except ValueError:
-            return 0 if not value.strip() else value
-    return value
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _moment(value: Any) -> Any:
-    """Times without an offset are taken for UTC: that is what such files mean."""
-    if isinstance(value, str):
-        if value.isdigit():
-            return int(value)
-        try:
-            at = datetime.fromisoformat(value.strip().replace(" UTC", "+00:00"))
-        except ValueError:
-            return value
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
-    return value

@@ -12,6 +12,7 @@ from django.db import transaction
 from budgets import book, store, windows
 from budgets.connections import ALIAS
 from budgets.crossings import write_lowered
+from budgets.events import increase_changed
 from budgets.models import BudgetIncrease, BudgetLimit, BudgetWindow, LimitBook, LimitChange, Period
 from budgets.validation import validate_until
 from tracking.money import to_nanousd
@@ -57,6 +58,15 @@ def ask_increase(
     limit: BudgetLimit, *, amount: Decimal, until: datetime, why: str, by, at: datetime, subject: str = ""
 ) -> BudgetIncrease:
     """Ask for more for a while. Raises `ValidationError` saying what is wrong; nothing counts until it is approved."""
+    with transaction.atomic(using=ALIAS):
+        increase = _ask(limit, amount=amount, until=until, why=why, by=by, at=at, subject=subject)
+        increase_changed.send(BudgetIncrease, increase=increase, at=at)
+    return increase
+
+
+def _ask(
+    limit: BudgetLimit, *, amount: Decimal, until: datetime, why: str, by, at: datetime, subject: str
+) -> BudgetIncrease:
     if limit.owner_id is not None:
         raise ValidationError("This is a limit of the user's own: he can raise it himself.")
     try:
@@ -71,9 +81,8 @@ def ask_increase(
     increase.full_clean(exclude=["decided_by", "decided_at"])
     if amount <= 0:
         raise ValidationError({"amount": "An increase is more than 0."})
-    with transaction.atomic(using=ALIAS):
-        increase.save()
-        _write_down(increase, "increase asked", by=by, why=why, at=at)
+    increase.save()
+    _write_down(increase, "increase asked", by=by, why=why, at=at)
     return increase
 
 
@@ -82,7 +91,7 @@ def give_increase(
 ) -> BudgetIncrease:
     """Give more for a while, at once."""
     with transaction.atomic(using=ALIAS):
-        increase = ask_increase(limit, amount=amount, until=until, why=why, by=by, at=at, subject=subject)
+        increase = _ask(limit, amount=amount, until=until, why=why, by=by, at=at, subject=subject)
         return decide_increase(increase, approve=True, by=by, at=at)
 
 
@@ -104,6 +113,7 @@ def decide_increase(increase: BudgetIncrease, *, approve: bool, by, at: datetime
                 concerned = concerned.filter(subject=increase.subject)
             for window in concerned.order_by("pk").select_for_update(of=("self",), no_key=True):
                 windows.refresh_extras(window, at=at)
+        increase_changed.send(BudgetIncrease, increase=increase, at=at)
     return increase
 
 

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from django.db import connections
+
 from budgets.book import Limit, Snapshot
+from budgets.connections import ALIAS
 from budgets.models import BudgetWindow, Crossing
 from budgets.store import WindowRow
 from tracking.money import from_nanousd
@@ -45,14 +48,24 @@ def write_lowered(windows: Sequence[tuple[WindowRow, int]], *, limit: Limit, boo
 
 
 def write_refused(window: WindowRow, *, limit: Limit, asked: int, at: datetime) -> None:
-    """Write that calls are being refused in this window, unless it is known that its limit was reached."""
-    amount = from_nanousd(window.limit_at(at))
-    known = Crossing.objects.filter(window_id=window.id, limit_amount=amount)
-    if any(crossing.threshold >= 1 for crossing in known):
-        return
+    """Write that calls are being refused in this window: the first one under its limit."""
     row = _row(window, limit, Crossing.Kind.REFUSED, Decimal(1), at)
     row.asked = from_nanousd(asked)
     _write([row])
+
+
+def count_refused(windows: Mapping[int, int], *, at: datetime) -> None:
+    """Add up how many calls were refused, by window id, on the caller's transaction. Kept apart from the windows, whose
+    rows every call locks; in ascending order, after them.
+    """
+    with connections[ALIAS].cursor() as cursor:
+        for window_id, number in sorted(windows.items()):
+            cursor.execute(
+                "INSERT INTO budgets_refusalcount (window_id, count, last_at) VALUES (%s, %s, %s)"
+                " ON CONFLICT (window_id) DO UPDATE"
+                " SET count = budgets_refusalcount.count + excluded.count, last_at = excluded.last_at",
+                [window_id, number, connections[ALIAS].ops.adapt_datetimefield_value(at)],
+            )
 
 
 def write_lifted(window: BudgetWindow, *, limit: Decimal, at: datetime) -> bool:

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 
 def usd(amount: Decimal) -> str:
-    """`$12.50`: at least two decimal places, and as many more as the amount has."""
-    text = f"{amount.normalize():f}"
+    """`$1,212.50`: at least two decimal places, and as many more as the amount has."""
+    text = f"{amount.normalize():,f}"
     whole, _, cents = text.partition(".")
     return f"${whole}.{cents.ljust(2, '0')}" if not whole.startswith("-") else f"-${whole[1:]}.{cents.ljust(2, '0')}"
 

@@ -195,6 +195,42 @@ class AskForm(forms.Form):
         return amount
 
 
+class OwnLimitsForm(forms.Form):
+    """The limits a user sets himself. An empty amount means no limit."""
+
+    daily_limit = forms.DecimalField(
+        label="A day, in USD", required=False, min_value=0, max_digits=19, decimal_places=9,
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}), help_text="empty: no limit",
+    )  # fmt: skip
+    monthly_limit = forms.DecimalField(
+        label="A month, in USD", required=False, min_value=0, max_digits=19, decimal_places=9,
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+        help_text="empty: no limit; 0 blocks every call that costs something",
+    )  # fmt: skip
+    alert_percent = forms.DecimalField(
+        label="Alert at percent of a limit", min_value=Decimal("0.1"), max_value=100, decimal_places=1, max_digits=4,
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}), help_text="and again at 100",
+    )  # fmt: skip
+    alerts_enabled = forms.BooleanField(label="Alert me", required=False)
+    pause_on_exceed = forms.BooleanField(
+        label="Refuse calls that would go over", required=False, help_text="otherwise it counts and alerts only"
+    )
+
+    def __init__(self, *args, initial: dict | None = None, **kwargs) -> None:
+        shown = {
+            name: f"{value.normalize():f}" if isinstance(value, Decimal) else value
+            for name, value in (initial or {}).items()
+        }
+        super().__init__(*args, initial=shown, **kwargs)
+
+    @property
+    def values(self) -> dict:
+        """What `update_budget_config` is told by a valid form."""
+        values = dict(self.cleaned_data)
+        values["alert_threshold"] = values.pop("alert_percent") / 100
+        return values
+
+
 class ChangeAmountsForm(forms.Form):
     """Raise or lower several limits at once: by a percentage, or to one amount."""
 

@@ -15,7 +15,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -27,11 +28,13 @@ from django.db import connections as databases
 
 from budgets import book, connections, memory, operations, settling, store
 from budgets.calls import Call
+from budgets.crossings import count_refused
 from budgets.errors import BudgetExceeded, BudgetUnavailable, HoldNotFound
 from budgets.policy import Amount, NotBounded, Question
 from budgets.refusals import not_bounded, of_refusal
 from budgets.settling import SettleItem
 from tracking.gate import FREELY, Admitted, Attempt, Outcome, Refused, unavailable
+from tracking.users import ids_of
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +83,16 @@ class BudgetGate:
         """Let go of a hold under which nothing was sent, on the pool."""
         connections.submit(partial(_void, uuid.UUID(hold_id)))
 
+    def held_for_others(self, users: Mapping[str, int | str | None]) -> set[str]:
+        """Of these calls (id: whose it is said to be), those whose money is held, or was, for somebody else."""
+        holds = {
+            str(hold_id): call.get("user")
+            for hold_id, call in operations.Hold.objects.filter(pk__in=list(users)).values_list("pk", "call")
+        }
+        named = [user for one in (users, holds) for user in one.values() if user is not None]
+        known = ids_of(named) if holds else {}
+        return {i for i, user in holds.items() if known.get(user, user) != known.get(users[i], users[i])}
+
     def open_ahead(self, outcomes: Iterable[Outcome], *, at: datetime) -> None:
         """Open the windows in which these calls will count, so that their crossings are written at once."""
         try:
@@ -94,8 +107,11 @@ class BudgetGate:
         if not book.look_now().limits:
             return  # limits are ended, not deleted: there has never been a window or a hold
         items = []
+        refused: Counter[int] = Counter()
         for outcome in outcomes:
-            if outcome.verb == "pending":
+            if outcome.verb == "refused":
+                refused[outcome.window or 0] += 1
+            elif outcome.verb == "pending":
                 later = now + timedelta(hours=26)
                 operations.Hold.objects.filter(pk=outcome.id, state="open", expires_at__lt=later).update(
                     expires_at=later
@@ -104,6 +120,8 @@ class BudgetGate:
                 items.append(item)
         if items:
             settling.settle_many(items, now=now)
+        if refused:
+            count_refused(refused, at=now)
 
     def _unchecked(self, call: Call, error: Exception) -> Admitted:
         """The database is away. What is known from before may say that no hard limit applies; else it is refused."""
@@ -313,7 +331,7 @@ def _void(hold_id: uuid.UUID) -> None:
 
 
 def _item(outcome: Outcome) -> SettleItem | None:
-    if outcome.verb == "pending":
+    if outcome.verb in ("pending", "refused"):
         return None
     hold_id = uuid.UUID(outcome.id)
     if outcome.verb == "void":

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from budgets.errors import BudgetExceeded, BudgetUnavailable
 from budgets.operations import RETRY_AFTER_S
 from budgets.refusals import details_of
+from tracking.gate import Refused
 from tracking.wire.refusals import refusal_in
 
 EXCEEDED = "Budget limit exceeded"
@@ -62,6 +63,8 @@ def answer_to(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]
         return _exceeded({**details_of(refusal), "message": refusal.message}, refusal.retry_after_s)
     if isinstance(error, BudgetUnavailable):
         return _unchecked()
+    if isinstance(error, Refused):
+        return _exceeded({**error.details, "message": error.message}, error.retry_after_s)
     inner = refusal_in(error)
     if inner is None:
         return None

@@ -99,7 +99,7 @@ class BudgetLimit(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="own_limits",
-        help_text="the user who set it for himself; empty: staff's",
+        help_text="the user who set it for himself or for a key of his; empty: staff's",
     )
     setting = models.CharField(
         max_length=40, null=True, blank=True, unique=True, editable=False, help_text="the setting that it stands for"
@@ -124,7 +124,8 @@ class BudgetLimit(models.Model):
                 name="limit_ends_after_it_begins",
             ),
             models.CheckConstraint(
-                condition=Q(owner__isnull=True) | Q(scope="user", owner=F("user")), name="limit_own_is_for_oneself"
+                condition=Q(owner__isnull=True) | Q(scope="user", owner=F("user")) | Q(scope="api_key"),
+                name="limit_own_is_for_oneself",
             ),
         ]
 
@@ -176,8 +177,9 @@ class BudgetLimit(models.Model):
                 wrong[field] = f"Only a limit of the scope '{scope.label}' names a {field}."
         if self.month_start is not None and not 1 <= self.month_start <= 31:
             wrong["month_start"] = "The first day of the month is a day from 1 to 31."
-        if self.owner_id is not None and (self.scope != Scope.USER or self.owner_id != self.user_id):
-            wrong["owner"] = "A user's own limit can only be for that user."
+        of_himself = self.scope == Scope.USER and self.owner_id == self.user_id
+        if self.owner_id is not None and not of_himself and self.scope != Scope.API_KEY:
+            wrong["owner"] = "A user's own limit can only be for that user, or for a key of his."
         for field in ("active_from", "active_until"):
             # The calendar's own ends cannot be shown in every time zone.
             if (moment := getattr(self, field)) and not 2000 <= moment.year < 3000:
@@ -252,7 +254,10 @@ class Hold(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(amount__gte=0), name="hold_amount_not_negative")]
-        indexes = [models.Index(fields=["expires_at"], condition=Q(state="open"), name="hold_open_by_expiry")]
+        indexes = [
+            models.Index(fields=["expires_at"], condition=Q(state="open"), name="hold_open_by_expiry"),
+            models.Index(fields=["resolved_at"], condition=Q(state="expired"), name="hold_expired_by_time"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.state} {self.id}"
@@ -303,6 +308,19 @@ class Crossing(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.threshold} of {self.window}"
+
+
+class RefusalCount(models.Model):
+    """How many calls a window has refused. Counted by the recorder, in batches: refusing a call costs no more."""
+
+    window = models.OneToOneField(
+        BudgetWindow, primary_key=True, on_delete=models.CASCADE, related_name="refusals", db_constraint=False
+    )
+    count = models.BigIntegerField(default=0)
+    last_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.count} in {self.window_id}"
 
 
 class BudgetIncrease(models.Model):

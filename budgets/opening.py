@@ -35,6 +35,9 @@ def spent_in(limit: Limit, subject: str, span: WindowSpan, *, book: Snapshot) ->
     if limit.scope in (Scope.EACH_ANALYSIS, Scope.ANALYSIS) and span.ends_at is None and span.starts_at == EPOCH:
         return _total(AnalysisRollup.objects.filter(analysis_id=_name(limit, subject)))
     condition = ledger_condition(limit, subject, book=book)
+    if limit.scope == Scope.API_KEY and limit.owner_id and limit.active_from and limit.active_from > span.starts_at:
+        # The budget was made with the key, which has spent nothing before: no need to look through the calls of others.
+        return _from_ledger(limit, condition, limit.active_from, span.ends_at)
     is_long = span.ends_at is None or span.ends_at - span.starts_at >= _ROLLUP_FROM
     if is_long and (rollup := _rollup(limit)):
         return _from_rollup(*rollup, condition, span)

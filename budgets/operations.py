@@ -23,7 +23,7 @@ from budgets import book, store, windows
 from budgets.book import Match
 from budgets.calls import Call
 from budgets.connections import in_pool, read_apart, run_apart
-from budgets.crossings import write_refused
+from budgets.crossings import count_refused, write_refused
 from budgets.errors import BudgetExceeded, BudgetUnavailable, HoldNotFound, Refusal
 from budgets.models import DEFAULT_HOLD_TTL, BudgetWindow, Hold
 from budgets.settling import Settled, SettleItem, settle_many
@@ -276,6 +276,15 @@ def _write_refusal(row: WindowRow, refusal: Refusal, matches: Sequence[Match], a
     if len(_told) >= _MAX_TOLD:
         _told.clear()
     _told.add(key)
+
+
+def note_refused(refusal: Refusal, *, at: datetime) -> None:
+    """Count a refused call of which the ledger will not hear. (Those of metered calls the recorder counts.)"""
+    if refusal.retry_after_s is None:
+        try:
+            run_apart(lambda: count_refused({refusal.window_id: 1}, at=at))
+        except BudgetUnavailable:
+            logger.warning("A refused call was not counted: the database did not answer.")
 
 
 def forget() -> None:

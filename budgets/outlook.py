@@ -6,11 +6,14 @@ day counts as much as it usually has for everybody. Analyses, keys and tags have
 forecast by their own pace.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
+
+from django.core.cache import cache
 
 from budgets import book
 from budgets.book import Limit, Snapshot, model_matches
@@ -28,11 +31,26 @@ AHEAD_DAYS = 366
 _HOUR = timedelta(hours=1)
 _BY_HOUR = (Scope.EVERYONE, Scope.PROVIDER, Scope.MODEL)
 _ONE = Decimal(1)
+_REMEMBERED_S = 600
 
 
-def with_forecasts(lines: Iterable[Standing], *, at: datetime) -> list[Standing]:
-    """The same lines, each with the forecast of its window."""
-    history = _History(at)
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a caller has read already of the last `PAST_DAYS` days: of everybody, or of one user. USD."""
+
+    user_id: int | None
+    days: Mapping[date, Decimal]
+    hours: Mapping[datetime, Decimal] | None  # of everybody, by the hour of UTC
+
+
+def with_forecasts(
+    lines: Iterable[Standing], *, at: datetime, known: Known | None = None, remember: bool = False
+) -> list[Standing]:
+    """The same lines, each with the forecast of its window.
+
+    With `remember`, the days that are over are read once in ten minutes: for pages that are looked at all day.
+    """
+    history = _History(at, known, remember=remember)
     return [replace(line, forecast=history.forecast(line)) for line in lines]
 
 
@@ -48,8 +66,10 @@ class _Key:
 class _History:
     """The past as of one moment, read once for each dimension that a line asks for."""
 
-    def __init__(self, at: datetime) -> None:
+    def __init__(self, at: datetime, known: Known | None = None, *, remember: bool = False) -> None:
         self.at = at
+        self.known = known
+        self.remember = remember
         self.snapshot: Snapshot = book.current()
         self.days: dict[_Key, list[Past]] = {}
         self.hours: dict[tuple[_Key, str], list[Past]] = {}
@@ -81,7 +101,9 @@ class _History:
         if key not in self.days:
             until = day_of(self.at)
             period = Period(until - timedelta(days=PAST_DAYS), until)  # today is not over
-            costs = daily_costs(period=period, **_filters(key))
+            costs = self._known_days(key)
+            if costs is None:
+                costs = self._read(("days", key, until), lambda: daily_costs(period=period, **_filters(key)))
             self.days[key] = [Past(day.weekday(), costs.get(day, Decimal(0))) for day in period.days]
         return self.days[key]
 
@@ -89,11 +111,29 @@ class _History:
         if (key, zone) not in self.hours:
             end = _hour_of(self.at)
             start = end - timedelta(days=PAST_HOURS_DAYS)
-            costs = hourly_costs(start=start, end=end, **_filters(key))
+            costs = self._known_hours(key)
+            if costs is None:
+                costs = self._read(("hours", key, end), lambda: hourly_costs(start=start, end=end, **_filters(key)))
             moments = [start + n * _HOUR for n in range(PAST_HOURS_DAYS * 24)]
             local = ZoneInfo(zone)
             self.hours[(key, zone)] = [Past(m.astimezone(local).hour, costs.get(m, Decimal(0))) for m in moments]
         return self.hours[(key, zone)]
+
+    def _known_days(self, key: _Key) -> Mapping[date, Decimal] | None:
+        known = self.known
+        if known is None:
+            return None
+        whose = _Key(Scope.EVERYONE) if known.user_id is None else _Key(Scope.USER, users=(known.user_id,))
+        return known.days if key == whose else None
+
+    def _known_hours(self, key: _Key) -> Mapping[datetime, Decimal] | None:
+        return self.known.hours if self.known is not None and key == _Key(Scope.EVERYONE) else None
+
+    def _read(self, what: tuple, read: Callable[[], dict]) -> dict:
+        if not self.remember:
+            return read()
+        name = "outlook:" + hashlib.sha256(repr(what).encode()).hexdigest()
+        return cache.get_or_set(name, read, _REMEMBERED_S)
 
     def _days_ahead(self, ends_at: datetime | None) -> list[Ahead]:
         """The rest of today and the days until the window ends, the last of them in part."""
@@ -124,7 +164,11 @@ class _History:
         """How a day's spending falls on its 24 hours, for everybody together; even where nothing is known."""
         if self._profile is None:
             period = last_days(self.at, PAST_HOURS_DAYS + 1)
-            costs = hourly_costs(start=period.starts_at, end=start_of(day_of(self.at)))
+            start, end = period.starts_at, start_of(day_of(self.at))
+            costs = self._known_hours(_Key(Scope.EVERYONE))
+            if costs is None:
+                costs = self._read(("profile", end), lambda: hourly_costs(start=start, end=end))
+            costs = {hour: cost for hour, cost in costs.items() if start <= hour < end}
             sums = [Decimal(0)] * 24
             for hour, cost in costs.items():
                 sums[int((hour - start_of(day_of(hour))).total_seconds() // 3600) % 24] += max(cost, Decimal(0))
@@ -162,6 +206,19 @@ def _key(limit: Limit, subject: str, snapshot: Snapshot) -> _Key | None:
         case Scope.FEATURE | Scope.PROVIDER | Scope.MODEL:
             return _Key(limit.scope, target=limit.target)
     return None
+
+
+def history_filters(line: Standing) -> dict[str, object] | None:
+    """What `tracking.history` is asked for to see a line's past; None where no rollup keeps it by time."""
+    snapshot = book.current()
+    limit = snapshot.by_id.get(line.limit_id)
+    key = _key(limit, line.subject, snapshot) if limit is not None else None
+    return None if key is None else _filters(key)
+
+
+def has_hours(line: Standing) -> bool:
+    """Whether a rollup keeps a line's past by the hour."""
+    return line.scope in _BY_HOUR
 
 
 def _filters(key: _Key) -> dict[str, object]:

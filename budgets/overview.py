@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Count, F, Q, Window
+from django.db.models import Count, F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from budgets import book
+from budgets.bars import Bar
 from budgets.book import Limit
 from budgets.calendar import window_at
 from budgets.models import BudgetLimit, BudgetWindow, Crossing
@@ -21,7 +22,7 @@ _MOST_LIMITS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(Bar):
     """The fullest window of a limit, and how many subjects have one. Money in USD."""
 
     subject: str
@@ -32,6 +33,7 @@ class Overview:
     hard: bool
     status: str  # ok | warning | exceeded | paused | not in force
     resets_at: datetime | None
+    starts_at: datetime | None = None
 
 
 def overviews(limits: Sequence[BudgetLimit], *, at: datetime, opened_only: bool = False) -> dict[int, Overview]:
@@ -74,6 +76,7 @@ def of_window(window: BudgetWindow, limit: Limit, *, at: datetime, subjects: int
         hard=window.hard,
         status=_status(window, amount, limit, at),
         resets_at=window.ends_at,
+        starts_at=window.starts_at,
     )
 
 
@@ -87,33 +90,38 @@ def _status(window: BudgetWindow, amount: Decimal, limit: Limit, at: datetime) -
 
 def _fullest(limits: Sequence[BudgetLimit], *, at: datetime) -> dict[int, BudgetWindow]:
     """Of each limit, the window of now that has most spent and held; with `subjects`, how many there are."""
-    now = Q(ends_at__isnull=True) | Q(ends_at__gt=at)
-    rows = BudgetWindow.objects.filter(
-        now, limit__in=[limit.pk for limit in limits], version=F("limit__version"), starts_at__lte=at
-    )
-    ranked = rows.annotate(
-        rank=Window(RowNumber(), partition_by=F("limit_id"), order_by=[-(F("spent") + F("held")), F("id")]),
-        subjects=Window(Count("id"), partition_by=F("limit_id")),
-    )
+    ranked = _ranked(at=at).filter(limit__in=[limit.pk for limit in limits])
     return {window.limit_id: window for window in ranked.filter(rank=1)}
 
 
+def _ranked(*, at: datetime) -> QuerySet:
+    """The windows of now; `rank` 1 is the fullest of its limit, `subjects` is how many there are of it."""
+    now = Q(ends_at__isnull=True) | Q(ends_at__gt=at)
+    return BudgetWindow.objects.filter(now, version=F("limit__version"), starts_at__lte=at).annotate(
+        rank=Window(RowNumber(), partition_by=F("limit_id"), order_by=[-(F("spent") + F("held")), F("id")]),
+        subjects=Window(Count("id"), partition_by=F("limit_id")),
+    )
+
+
 def fullest_limits(*, at: datetime, most: int) -> list[tuple[BudgetLimit, str, Overview]]:
-    """The limits in force whose fullest window is fullest, each with whose window that is (an email, an analysis).
+    """The limits in force whose fullest window is fullest, each with whose window that is (an email, an analysis)."""
+    found = fullest_windows(at=at, most=most)
+    names = names_of(one.subject for _, one in found)
+    return [(row, "" if row.user_id else names[one.subject], one) for row, one in found]
+
+
+def fullest_windows(*, at: datetime, most: int) -> list[tuple[BudgetLimit, Overview]]:
+    """The limits of staff in force whose fullest window is fullest. One query.
 
     Only windows that calls have opened: this is for pages that are looked at all day.
     """
-    rows = list(
-        BudgetLimit.objects.filter(Q(active_from=None) | Q(active_from__lte=at))
-        .filter(Q(active_until=None) | Q(active_until__gt=at))
-        .filter(owner=None)
-        .select_related("user", "group")
-        .order_by("pk")[:_MOST_LIMITS]
-    )
-    found = overviews(rows, at=at, opened_only=True)
-    ranked = sorted((row for row in rows if row.pk in found), key=lambda row: -_share(found[row.pk]))[:most]
-    names = names_of(found[row.pk].subject for row in ranked)
-    return [(row, "" if row.user_id else names[found[row.pk].subject], found[row.pk]) for row in ranked]
+    ranked = _ranked(at=at).filter(limit__owner=None, rank=1).select_related("limit__user", "limit__group")
+    found = []
+    for window in ranked.order_by("limit_id")[:_MOST_LIMITS]:
+        limit = Limit.of(window.limit)
+        if limit.is_active(at):
+            found.append((window.limit, of_window(window, limit, at=at, subjects=window.subjects)))
+    return sorted(found, key=lambda pair: -_share(pair[1]))[:most]
 
 
 def _share(one: Overview) -> Decimal:

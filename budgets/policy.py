@@ -52,12 +52,14 @@ NOTHING = Amount(Decimal(0))
 class Question:
     """What a call could cost, for the limits that apply to it."""
 
-    def __init__(self, ask: Ask, call: Call, hard: Sequence[Match]) -> None:
+    def __init__(self, ask: Ask | Bound, call: Call, hard: Sequence[Match]) -> None:
         self.call, self.hard = call, hard
         self.rates: RateBook = prices.current()
         self.at: datetime = call.at
-        ask.window_of = self._window_of
-        self.bound: Bound = bound(ask)
+        if isinstance(ask, Ask):
+            ask.window_of = self._window_of
+            ask = bound(ask)
+        self.bound: Bound = ask
         self.worst: Worst = worst(self.bound, at=self.at, rates=self.rates)
 
     @property

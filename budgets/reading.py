@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from budgets.models import BudgetIncrease, BudgetLimit, BudgetWindow
+from budgets.models import BudgetIncrease, BudgetLimit, BudgetWindow, Scope
 from budgets.overview import overviews
 from budgets.queries import Standing, standings_of_user
 
@@ -49,17 +49,19 @@ def sees_all_limits(user: Any) -> bool:
 
 
 def limits_of_user(user_id: int, *, at: datetime) -> list[ShownLimit]:
-    """The limits that bind an account, and its own that are not in force; each as its window stands."""
-    lines = {line.limit_id: line for line in standings_of_user(user_id, at=at)}
-    rows = BudgetLimit.objects.filter(Q(pk__in=lines) | Q(owner_id=user_id)).select_related("user", "group")
-    return [ShownLimit(row, _now(lines.get(row.pk))) for row in rows.order_by("pk")[:MAX_LIMIT]]
+    """The limits that bind an account, and its own, also those of its keys and those not in force; as they stand."""
+    lines: dict[int, Any] = {line.limit_id: line for line in standings_of_user(user_id, at=at)}
+    found = BudgetLimit.objects.filter(Q(pk__in=lines) | Q(owner_id=user_id)).select_related("user", "group")
+    rows = list(found.order_by("pk")[:MAX_LIMIT])
+    lines |= overviews([row for row in rows if row.scope == Scope.API_KEY], at=at, opened_only=True)
+    return [ShownLimit(row, now_of(lines.get(row.pk))) for row in rows]
 
 
 def all_limits(*, at: datetime, limit: int, after: int = 0) -> list[ShownLimit]:
     """Every limit, those of users included, by id from `after` on; each as its fullest window stands."""
     rows = list(BudgetLimit.objects.filter(pk__gt=after).select_related("user", "group").order_by("pk")[:limit])
     found = overviews(rows, at=at)
-    return [ShownLimit(row, _now(found.get(row.pk))) for row in rows]
+    return [ShownLimit(row, now_of(found.get(row.pk))) for row in rows]
 
 
 def find_limit(limit_id: int, *, user: Any, at: datetime) -> ShownLimit | None:
@@ -71,7 +73,7 @@ def find_limit(limit_id: int, *, user: Any, at: datetime) -> ShownLimit | None:
         return None
     rows = list(BudgetLimit.objects.filter(pk=limit_id).select_related("user", "group"))
     found = overviews(rows, at=at)
-    return ShownLimit(rows[0], _now(found.get(limit_id))) if rows else None
+    return ShownLimit(rows[0], now_of(found.get(limit_id))) if rows else None
 
 
 def windows_of(limit_id: int, *, subjects: Iterable[str] | None, limit: int, before: int = 0) -> list[BudgetWindow]:
@@ -92,12 +94,20 @@ def increases(*, asked_by: int | None, limit: int, before: int = 0) -> list[Budg
     return list(rows.order_by("-pk")[:limit])
 
 
+def open_increases(*, limit: int) -> list[BudgetIncrease]:
+    """What was asked for and is not decided, the oldest first."""
+    rows = BudgetIncrease.objects.filter(status=BudgetIncrease.Status.ASKED)
+    rows = rows.select_related("limit__user", "limit__group", "asked_by")
+    return list(rows.order_by("asked_at", "pk")[:limit])
+
+
 def line_of(limit_id: int, *, user_id: int, at: datetime) -> Standing | None:
     """The standing of one limit that binds an account."""
     return next((line for line in standings_of_user(user_id, at=at) if line.limit_id == limit_id), None)
 
 
-def _now(one: Any) -> Now | None:
+def now_of(one: Any) -> Now | None:
+    """A standing or an overview, as a reader sees it; None of None."""
     if one is None:
         return None
     status = one.status if getattr(one, "enforced", True) else "not in force"

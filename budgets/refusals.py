@@ -16,6 +16,8 @@ def of_refusal(refusal: Refusal) -> Refused:
         code="budget_exceeded",
         details=details_of(refusal),
         retry_after_s=refusal.retry_after_s,
+        # Where only calls in flight stand in the way, it is no news.
+        window=refusal.window_id if refusal.retry_after_s is None else None,
     )
 
 

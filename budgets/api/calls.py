@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,29 +12,37 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 
-from budgets import operations
+from budgets import operations, quoting
 from budgets.calls import Call
 from budgets.errors import HoldNotFound
 from budgets.models import Hold
-from budgets.quoting import Quote, check, quote, to_hold
 from budgets.refusals import details_of
 from tracking.api.access import key_of
 from tracking.api.fields import Moment, Strict, Text, UsdInput, UsdText, Whole
 from tracking.api.ingest import reporter_of
 from tracking.api.views import ApiView, Conflict, endpoint
+from tracking.bounds import Bound
 from tracking.ingestion import ingest
 from tracking.items import Invalid, read_item
 
 #: How long money may be set aside, in seconds.
 MAX_HOLD_S = 7 * 86_400
 _NO_HOLD = "There is no such hold."
+_NONE = {"amount": Decimal(0), "cost": None, "expires_at": None}
+#: The largest body of a planned call, in bytes: the request that will be sent may be part of it.
+MAX_BODY_BYTES = 8 * 1024 * 1024
 
 
 class PlannedCall(Strict):
     """A call that is about to be made."""
 
     provider = Text(max_length=40, help_text="such as openai or anthropic")
-    model = Text(help_text="the model that will be asked")
+    model = Text(required=False, help_text="the model that will be asked; without: the one that `request` names")
+    request = serializers.DictField(
+        required=False,
+        help_text="the body as it will be sent to `endpoint`: what bounds it is read, as for a metered client, and "
+        "nothing of it is kept. Instead of input_tokens, max_output_tokens and meters",
+    )
     input_tokens = Whole(min_value=0, max_value=10**12, required=False, help_text="tokens in, at most")
     max_output_tokens = Whole(
         min_value=0, max_value=10**12, required=False, help_text="tokens out, at most; without: the model's own limit"
@@ -42,7 +51,7 @@ class PlannedCall(Strict):
         required=False, help_text="further quantities by meter, at most: characters, audio_seconds, images, ..."
     )
     operation = Text(required=False, max_length=40, help_text="such as chat or speech")
-    endpoint = Text(required=False, help_text="path at the provider")
+    endpoint = Text(required=False, help_text="path at the provider, such as /v1/chat/completions")
     batch = serializers.BooleanField(required=False, default=False, help_text="whether it goes into a batch")
     feature = Text(required=False, allow_blank=True, help_text="what it is for")
     analysis = Text(required=False, allow_blank=True, help_text="the analysis it belongs to")
@@ -51,6 +60,12 @@ class PlannedCall(Strict):
 
     def validate(self, attrs: dict) -> dict:
         """The names and quantities are checked as those of an event are."""
+        request = attrs.get("request")
+        if request is not None:
+            self._check_request(request, attrs)
+            attrs.setdefault("model", request["model"] if isinstance(request.get("model"), str) else "")
+        if not attrs.get("model"):
+            raise serializers.ValidationError({"model": "Is missing: the price depends on it."})
         names = ("provider", "model", "operation", "endpoint", "feature", "analysis", "tags", "user", "batch")
         item = {name: attrs[name] for name in names if attrs.get(name) not in (None, "")}
         meters = dict(attrs.get("meters") or {})
@@ -61,6 +76,15 @@ class PlannedCall(Strict):
         except Invalid as error:
             raise serializers.ValidationError({name: [text] for name, text in error.errors.items()}) from None
         return {**attrs, **values, "meters": values.get("meters", {})}
+
+    def _check_request(self, request: dict, attrs: dict) -> None:
+        if not attrs.get("endpoint"):
+            raise serializers.ValidationError({"endpoint": "Say where the request is sent, as /v1/chat/completions."})
+        beside = [name for name in ("input_tokens", "max_output_tokens", "meters") if attrs.get(name) is not None]
+        if beside:
+            raise serializers.ValidationError(dict.fromkeys(beside, "Is told by the request: leave it out."))
+        if attrs.get("model") and request.get("model") not in (None, attrs["model"]):
+            raise serializers.ValidationError({"model": "The request names another one."})
 
 
 class NewHold(PlannedCall):
@@ -88,8 +112,10 @@ class HoldAnswer(serializers.Serializer):
     """Money that is set aside."""
 
     id = serializers.UUIDField(help_text="of the hold and of its call")
-    state = serializers.CharField(
-        help_text="open; settled, void or expired: what became of it; none: no limit counts the call, nothing is held"
+    state = serializers.ChoiceField(
+        ("open", "settled", "void", "expired", "none", "unchecked"),
+        help_text="open; settled, void or expired: what became of it; none: no limit counts the call, nothing is held; "
+        "unchecked: the budgets could not be asked, and the setting ON_GATE_FAILURE lets such calls pass",
     )
     amount = UsdText(help_text="USD set aside")
     cost = UsdText(allow_null=True, help_text="USD that it cost; null: not known yet")
@@ -100,17 +126,18 @@ class CheckView(ApiView):
     """Asking before a call."""
 
     scopes = {"POST": "call"}
+    max_body_bytes = MAX_BODY_BYTES
 
-    @endpoint("Would this call be admitted?", body=PlannedCall, answer=CheckAnswer, problems=(403,))
+    @endpoint("Would this call be admitted?", body=PlannedCall, answer=CheckAnswer, problems=(503,))
     def post(self, request: Any, query: dict, body: dict) -> dict:
         """What a call could cost at most, and whether the budgets have room for it now. Holds nothing."""
         now = timezone.now()
-        told = check(_call(request, body, now), _quote(body, now), body["meters"])
+        told = quoting.check(_call(request, body, now), _bound(body))
         return {
             "allowed": told.allowed,
             "reason": told.reason,
-            "estimated_cost": told.quote.cost,
-            "max_output_tokens": told.quote.max_output_tokens,
+            "estimated_cost": told.cost,
+            "max_output_tokens": told.max_output_tokens,
             "limit": details_of(told.refusal) if told.refusal else None,
             "resets_at": told.refusal.resets_at if told.refusal else None,
         }
@@ -120,25 +147,22 @@ class HoldList(ApiView):
     """Setting money aside."""
 
     scopes = {"POST": "call"}
+    max_body_bytes = MAX_BODY_BYTES
 
-    @endpoint("Set money aside for a call", body=NewHold, answer=HoldAnswer, code=201, problems=(409,))
+    @endpoint("Set money aside for a call", body=NewHold, answer=HoldAnswer, code=201, problems=(402, 409, 503))
     def post(self, request: Any, query: dict, body: dict) -> dict:
         """Hold the most that the call can cost, in every budget that counts it, or in none: then 402 says which one
         lacks room. Settle it with what the call used, or void it where nothing was billed.
         """
         now, hold_id = timezone.now(), body.get("id") or uuid.uuid4()
-        amount = body.get("amount_usd")
-        if amount is None:
-            asked = _quote(body, now)
-            amount = to_hold(asked, body["meters"])
-            if amount is None:
-                raise serializers.ValidationError({"amount_usd": f"Give it: the call has no price ({asked.reason})."})
         expires_at = now + timedelta(seconds=body["expires_in_s"]) if body.get("expires_in_s") else None
         call = _call(request, body, now)
-        held = operations.reserve(call, hold_id=hold_id, amount=amount, expires_at=expires_at)
-        if held is None:
-            return {"id": hold_id, "state": "none", "amount": Decimal(0), "cost": None, "expires_at": None}
-        if held.repeated and _hold_of(request, hold_id).call != call.as_json():
+        told = quoting.reserve(
+            call, _bound(body), hold_id=hold_id, amount=body.get("amount_usd"), expires_at=expires_at
+        )
+        if told.held is None:
+            return {**_NONE, "id": hold_id, "state": "none" if told.checked else "unchecked"}
+        if told.held.repeated and _hold_of(request, hold_id).call != call.as_json():
             raise Conflict("There is a hold of this id for another call.")
         return _shown(Hold.objects.get(pk=hold_id))
 
@@ -148,7 +172,7 @@ class HoldSettle(ApiView):
 
     scopes = {"POST": "call"}
 
-    @endpoint("Settle a hold", answer=HoldAnswer, problems=(404, 409))
+    @endpoint("Settle a hold", answer=HoldAnswer, problems=(404, 409, 503))
     def post(self, request: Any, query: dict, hold_id: uuid.UUID) -> dict:
         """Record what the call used: an event as `POST /api/v1/usage` takes it, without `id` and `at`; provider, model,
         feature, analysis, tags and user are those of the hold unless they are given. It settles the hold at its cost.
@@ -162,14 +186,18 @@ class HoldSettle(ApiView):
             was = {name: hold.call[name] for name in names if hold.call.get(name)}
             tags = {name: tag for name, tag in hold.call.get("tags", {}).items() if name != "api_key"}
             told = {**was, **({"tags": tags} if tags else {}), **told, "at": hold.call_at.isoformat()}
-        (result,) = ingest([{**told, "id": str(hold_id)}], reporter=reporter_of(request), now=timezone.now())
+        reporter = reporter_of(request)
+        if hold is not None:  # nobody's call stays nobody's, and that of a key that key's
+            user_id = reporter.user_id if hold.call.get("user") else None
+            reporter = replace(reporter, user_id=user_id, api_key=hold.call.get("api_key", ""))
+        (result,) = ingest([{**told, "id": str(hold_id)}], reporter=reporter, now=timezone.now())
         if result.status == "invalid":
             raise serializers.ValidationError({name: [text] for name, text in result.errors.items()})
         if result.status == "conflict":
-            raise Conflict("The hold was settled before, with other content.")
+            raise Conflict("The hold was settled before with other content, or it is another account's.")
         after = Hold.objects.filter(pk=hold_id).first()
         if after is None:
-            return {"id": hold_id, "state": "none", "amount": Decimal(0), "cost": None, "expires_at": None}
+            return {**_NONE, "id": hold_id, "state": "none"}
         return _shown(after)
 
 
@@ -178,10 +206,11 @@ class HoldVoid(ApiView):
 
     scopes = {"POST": "call"}
 
-    @endpoint("Void a hold", answer=HoldAnswer, problems=(404, 409))
+    @endpoint("Void a hold", answer=HoldAnswer, problems=(404, 409, 503))
     def post(self, request: Any, query: dict, hold_id: uuid.UUID) -> dict:
         """Let go of the money: only where it is proven that nothing was billed."""
-        _hold_of(request, hold_id)
+        if _hold_of(request, hold_id).state == Hold.State.EXPIRED:
+            raise Conflict("The hold has expired and counts as spent. If it cost nothing, settle it with cost_usd 0.")
         try:
             settled = operations.void(hold_id, now=timezone.now())
         except HoldNotFound:
@@ -191,15 +220,16 @@ class HoldVoid(ApiView):
         return _shown(Hold.objects.get(pk=hold_id))
 
 
-def _quote(body: dict, at: datetime) -> Quote:
-    return quote(
-        provider=body["provider"],
-        model=body["model"],
-        meters=body["meters"],
-        at=at,
-        max_output_tokens=body.get("max_output_tokens"),
-        batch=body.get("batch", False),
-    )
+def _bound(body: dict) -> Bound:
+    if body.get("request") is None:
+        names = ("provider", "model", "meters", "max_output_tokens", "batch")
+        return quoting.of_meters(**{name: body.get(name) for name in names})
+    try:
+        return quoting.of_request(
+            provider=body["provider"], endpoint=body["endpoint"], request=body["request"], model=body["model"]
+        )
+    except ValueError as error:
+        raise serializers.ValidationError({"endpoint": str(error)}) from None
 
 
 def _call(request: Any, body: dict, at: datetime) -> Call:

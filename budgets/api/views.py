@@ -17,7 +17,7 @@ from budgets.asking import ask_for_more, may_ask
 from budgets.changes import decide_increase, end_limit
 from budgets.models import BudgetIncrease, BudgetLimit, Scope
 from budgets.reading import ShownLimit
-from tracking.api.access import whose
+from tracking.api.access import key_of, whose
 from tracking.api.fields import Page, offset_of
 from tracking.api.views import ApiView, Conflict, endpoint
 from tracking.users import emails_of
@@ -166,6 +166,8 @@ def _find(request: Any, limit_id: int, at: datetime) -> ShownLimit:
 
 def _changeable(request: Any, limit_id: int, at: datetime) -> BudgetLimit:
     limit = _find(request, limit_id, at).row
+    if limit.scope == Scope.API_KEY and limit.target == key_of(request):
+        raise PermissionDenied("A key cannot change the limit that it is under.")
     if limit.owner_id != request.user.pk and not _may(request.user, "budgets.change_budgetlimit"):
         raise PermissionDenied("This limit is set by staff. Ask for more with POST /api/v1/budgets/<id>/increase.")
     return limit

@@ -3,7 +3,7 @@
 import json
 
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 from rich import box
 from rich.console import Console
@@ -12,9 +12,10 @@ from rich.text import Text
 
 from budgets.advice import DAYS, Advice, advise, as_json
 from budgets.formats import usd
+from tracking.commands import DatabaseCommand
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Recommend budgets per type of user and per user, and say how often each would have been reached."
 
     def add_arguments(self, parser):

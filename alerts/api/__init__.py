@@ -1,0 +1,1 @@
+"""`/api/v1/alerts` and `/api/v1/channels`: parse, one domain call, format."""

@@ -1,0 +1,45 @@
+"""Look, tell what is new, and mark what is over: what the scheduled tasks do with each of the detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from alerts.detect import forecasts, health, hours, rates, unpriced, unusual
+from alerts.findings import Finding
+from alerts.kinds import Type
+from alerts.models import CostAlert
+from alerts.operations import raise_alerts, resolve
+
+
+def watch_forecasts(*, at: datetime) -> list[CostAlert]:
+    """Limits that are forecast to be exceeded. Returns the new alerts, like all of these."""
+    return _told(forecasts.find(at), Type.FORECAST, at=at)
+
+
+def watch_spending(*, at: datetime) -> list[CostAlert]:
+    """Unusual spending; first what features and users spent in the hours that are over is read."""
+    hours.read_hours(at=at)
+    return _told(unusual.find(at), Type.UNUSUAL_SPEND, at=at)
+
+
+def watch_prices(*, at: datetime) -> list[CostAlert]:
+    """Calls without a price, and rates that changed. A change is news, not a state: it is never over."""
+    return [*_told(unpriced.find(at), Type.UNPRICED, at=at), *raise_alerts(list(rates.find(at)), at=at)]
+
+
+def watch_health(*, at: datetime) -> list[CostAlert]:
+    """The installation itself, as this host sees it."""
+    found = list(health.find(at))
+    new = raise_alerts(found, at=at)
+    keys = [finding.dedupe_key for finding in found]
+    for type_ in health.TYPES:
+        resolve(type_, still=keys, at=at, prefix=health.host_prefix(type_))
+    return new
+
+
+def _told(found: Iterable[Finding], type_: Type, *, at: datetime) -> list[CostAlert]:
+    findings = list(found)
+    new = raise_alerts(findings, at=at)
+    resolve(type_, still=[finding.dedupe_key for finding in findings], at=at)
+    return new

@@ -1,0 +1,94 @@
+"""Channels are made, changed, tested and deleted here: the same for pages, admin and API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import ValidationError
+
+from alerts import bundles, channels, dying, messages, secrets, sending
+from alerts.channels.errors import InvalidChannel, Permanent
+from alerts.models import Channel, Digest, new_id
+
+#: Of one account, and of staff together.
+MOST_CHANNELS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What a test of a channel came to; `answer`: what the provider said, or why it was not sent."""
+
+    ok: bool
+    answer: str
+
+
+def save_channel(channel: Channel, *, given_secrets: Mapping[str, Any] | None = None, at: datetime) -> Channel:
+    """Save a channel after checking everything. Secrets that are given replace those of their names; None removes one,
+    and what is left out stays.
+
+    Raises `ValidationError` saying per field what is wrong, and changes nothing then.
+    """
+    was = Channel.objects.filter(pk=channel.pk).first() if channel.pk else None
+    wanted = secrets.merged(channel.secrets, given_secrets or {})
+    try:
+        channel.config, opened = channels.validate(channel.kind, config=channel.config or {}, secrets=wanted)
+    except InvalidChannel as error:
+        raise ValidationError({name: [text] for name, text in error.errors.items()}) from None
+    try:
+        channel.secrets = secrets.seal(opened)
+    except secrets.SecretsError as error:
+        raise ValidationError({"secrets": str(error)}) from None
+    channel.created_at = channel.created_at or at
+    channel.updated_at = at
+    channel.full_clean(exclude=["owner"])
+    if was is None and Channel.objects.filter(owner=channel.owner).count() >= MOST_CHANNELS:
+        raise ValidationError(f"At most {MOST_CHANNELS} channels: delete one that is not needed any more.")
+    channel.save(at=at)
+    if was is not None and was.digest != Digest.OFF and channel.digest == Digest.OFF:
+        bundles.release(channel)
+    return channel
+
+
+def delete_channel(channel: Channel, *, at: datetime) -> None:
+    """Delete a channel with its deliveries. The one that an account has from the start is switched off instead."""
+    if channel.implied:
+        Channel.objects.filter(pk=channel.pk).update(is_active=False, updated_at=at)
+        return
+    channel.delete()
+
+
+def enable_channel(channel: Channel, *, at: datetime) -> None:
+    """Let a channel that was disabled for failing send again."""
+    dying.enable(channel, at=at)
+    channel.refresh_from_db()
+
+
+def mute_channel(channel: Channel, *, until: datetime | None, at: datetime) -> None:
+    """Send nothing by a channel until then; None: send again."""
+    Channel.objects.filter(pk=channel.pk).update(muted_until=until, updated_at=at)
+    channel.muted_until = until
+
+
+def send_test(channel: Channel, *, at: datetime, delivery_id: Any = None) -> Tested:
+    """Send a test by this channel now, in bounded time, and tell what was answered. Counts as no delivery."""
+    try:
+        opened = sending.open_secrets(channel)
+        where = sending.recipients(channel)
+    except Permanent as error:
+        return Tested(False, str(error))
+    if reason := sending.unavailable(channel.kind):
+        return Tested(False, reason)
+    if not where:
+        return Tested(False, "The channel names nobody to send to.")
+    answers = []
+    for recipient in where:
+        message = messages.trial_message(
+            delivery_id=delivery_id or new_id(), at=at, recipient=recipient, zone=ZoneInfo(channel.time_zone)
+        )
+        answers.append(sending.send(sending.Parcel(channel.kind, message, dict(channel.config), opened)))
+    wrong = next((answer for answer in answers if answer.result != "sent"), None)
+    return Tested(wrong is None, (wrong or answers[0]).text)

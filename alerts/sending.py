@@ -1,0 +1,88 @@
+"""Between deliveries and channels: what a channel is given, and what its answer means. Nothing here writes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from alerts import channels, messages, secrets
+from alerts.channels.errors import ChannelError, Gone, Permanent, Temporary
+from alerts.models import Channel, Delivery
+
+logger = logging.getLogger(__name__)
+
+#: fault: it failed here, so it says nothing of the channel
+Result = Literal["sent", "temporary", "permanent", "gone", "fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A message and where it goes: all that a thread without a database needs."""
+
+    kind: str
+    message: Any
+    config: dict[str, Any]
+    secrets: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one try. `text`: what the receiver said, in words that hold no secret."""
+
+    result: Result
+    text: str = ""
+    retry_after_s: float | None = None
+
+
+def recipients(channel: Channel) -> list[str]:
+    """Where the channel's messages go, one delivery each; [""] where it has one destination, [] where none."""
+    owner = channel.owner
+    if channel.kind not in channels.kinds():  # of a version that had more of them
+        return []
+    return channels.recipients(channel.kind, config=channel.config, owner_email=owner.email if owner else "")
+
+
+def unavailable(kind: str) -> str:
+    """Why this installation cannot send by such a channel at all; "" where it can."""
+    return channels.unavailable(kind)
+
+
+def parcel(delivery: Delivery) -> Parcel:
+    """What is sent for a delivery. Raises `Permanent` where the channel's secrets cannot be read."""
+    channel = delivery.channel
+    message = messages.render(
+        delivery.alert,
+        delivery_id=delivery.pk,
+        recipient=delivery.recipient,
+        zone=ZoneInfo(channel.time_zone),
+    )
+    return Parcel(channel.kind, message, dict(channel.config), open_secrets(channel))
+
+
+def open_secrets(channel: Channel) -> dict[str, Any]:
+    """The channel's secrets. Raises `Permanent` where no key opens them."""
+    try:
+        return secrets.unseal(channel.secrets)
+    except secrets.SecretsError as error:
+        raise Permanent(str(error)) from None
+
+
+def send(what: Parcel) -> Answer:
+    """Send it, within the channel's own time limit. Never raises."""
+    try:
+        sent = channels.send(what.kind, config=what.config, secrets=what.secrets, message=what.message)
+    except Gone as error:
+        return Answer("gone", str(error)[:500])
+    except Permanent as error:
+        return Answer("permanent", str(error)[:500])
+    except Temporary as error:
+        return Answer("temporary", str(error)[:500], error.retry_after_s)
+    except ChannelError as error:
+        return Answer("temporary", str(error)[:500])
+    except Exception as error:
+        # A fault of ours or of a library: its words could hold an address with a token in it.
+        logger.exception("A channel of the kind %s failed in a way that it should not.", what.kind)
+        return Answer("fault", f"The channel failed: {type(error).__name__}. The log of the worker says more.")
+    return Answer("sent", (sent.answer or "")[:500])

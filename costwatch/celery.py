@@ -1,4 +1,4 @@
-"""The Celery app and its timetable: jobs at the start, then every minute or every hour.
+"""The Celery app and its timetable: jobs at the start, then every few seconds, every minute or every hour.
 
 Celery only ever starts work that would also be right if it ran late, twice or never: what must not be lost stands in
 the database or in the spool. So one beat is enough, two do no harm, and no results are kept.
@@ -50,10 +50,51 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute=20),
         "options": {"expires": 3000},
     },
+    "prune-ids": {
+        "task": "tracking.tasks.prune_ids",
+        "schedule": crontab(minute=50),
+        "options": {"expires": 3000},
+    },
     "sweep-expired-holds": {
         "task": "budgets.tasks.sweep_expired_holds",
         "schedule": 60.0,
         "options": {"expires": 55},
+    },
+    # A crossing is told within seconds: where there is nothing to tell, this is two queries on small indexes.
+    "send-threshold-alerts": {
+        "task": "alerts.tasks.send_threshold_alerts",
+        "schedule": 2.0,
+        "options": {"expires": 10},
+    },
+    # The net under the broker: what is due is sent although nobody was woken.
+    "deliver-alerts": {"task": "alerts.tasks.deliver_alerts", "schedule": 15.0, "options": {"expires": 14}},
+    "resolve-alerts": {"task": "alerts.tasks.resolve_alerts", "schedule": 60.0, "options": {"expires": 55}},
+    "send-digests": {"task": "alerts.tasks.send_digests", "schedule": 60.0, "options": {"expires": 55}},
+    "clean-alerts": {
+        "task": "alerts.tasks.clean_alerts",
+        "schedule": crontab(minute=40),
+        "options": {"expires": 3000},
+    },
+    "watch-health": {"task": "alerts.tasks.watch_health", "schedule": 60.0, "options": {"expires": 55}},
+    "watch-prices": {
+        "task": "alerts.tasks.watch_prices",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 280},
+    },
+    "watch-spending": {
+        "task": "alerts.tasks.watch_spending",
+        "schedule": crontab(minute="4-59/10"),
+        "options": {"expires": 580},
+    },
+    "watch-forecasts": {
+        "task": "alerts.tasks.watch_forecasts",
+        "schedule": crontab(minute="7,37"),
+        "options": {"expires": 1700},
+    },
+    "send-summaries": {
+        "task": "alerts.tasks.send_summaries",
+        "schedule": crontab(minute="3,18,33,48"),
+        "options": {"expires": 840},
     },
     # Windows end at their limit's own midnight, and time zones differ by quarters of an hour: so all look that often.
     **{

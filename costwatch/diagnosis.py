@@ -60,6 +60,9 @@ def diagnose(*, now: datetime) -> Iterator[Finding]:
     )  # fmt: skip
     for check in checks:
         yield check(now=now)
+    from costwatch.alert_diagnosis import check_alerts  # which imports Finding from here
+
+    yield from check_alerts(now=now)
 
 
 def check_database() -> Finding:

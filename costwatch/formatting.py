@@ -60,3 +60,44 @@ def _trim(size: Decimal) -> str:
     """Without trailing zeros, yet with two decimals at least."""
     whole, _, fraction = f"{size:,f}".partition(".")
     return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
+def percent(share: Decimal | float | None) -> str:
+    """A share of 1 as a percentage: 0.4 %, 12 %, 100 %; "–" where it is not known."""
+    if share is None:
+        return "–"
+    value = Decimal(str(share)) * 100
+    if value == 0:
+        return "0 %"
+    if abs(value) < Decimal("0.1"):
+        return "< 0.1 %" if value > 0 else "> -0.1 %"
+    digits = Decimal("0.1") if abs(value) < 10 else Decimal(1)
+    text = f"{value.quantize(digits, ROUND_HALF_EVEN):,f}"
+    return f"{text.removesuffix('.0')} %"
+
+
+def compact(value: int | Decimal) -> str:
+    """A count in a narrow place: 950, 12.3 k, 4.56 M, 1.2 G."""
+    size = abs(Decimal(value))
+    for unit, power in (("G", 9), ("M", 6), ("k", 3)):
+        if size.quantize(Decimal((0, (1,), power - 3))) >= Decimal(10) ** power:
+            scaled = size.scaleb(-power)
+            digits = Decimal("0.01") if scaled < 10 else Decimal("0.1") if scaled < 100 else Decimal(1)
+            text = f"{scaled.quantize(digits):f}"
+            return f"{'-' if value < 0 else ''}{text.rstrip('0').rstrip('.') if '.' in text else text} {unit}"
+    return quantity(value)
+
+
+def change(now: Decimal, before: Decimal | None) -> dict | None:
+    """How an amount stands to the one before: {"direction": up | down | same, "text": "+12 %"}.
+
+    None where it cannot be said: nothing to compare with, or nothing before.
+    """
+    if before is None or before <= 0:
+        return None
+    share = (now - before) / before
+    if abs(share) < Decimal("0.001"):
+        return {"direction": "same", "text": "0 %"}
+    text = percent(abs(share)) if share < 10 else f"{quantity(Decimal(round(now / before)))} times"
+    sign = "" if share >= 10 else "+" if share > 0 else "−"
+    return {"direction": "up" if share > 0 else "down", "text": f"{sign}{text}"}

@@ -11,7 +11,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from costwatch.environment import Environment
-from costwatch.theme import UNFOLD  # noqa: F401  read by the admin's theme
+from costwatch.theme import UNFOLD as _THEME
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "costwatch.accounts",
     "tracking",
     "budgets",
+    "alerts",
     "unfold.apps.BasicAppConfig",  # the admin's theme: before the admin, whose templates it replaces
     "costwatch.apps.CostwatchAdminConfig",
     "django.contrib.auth",
@@ -100,6 +101,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "costwatch.pages.frame.context",
             ],
             "builtins": ["costwatch.pages.filters"],
         },
@@ -109,6 +111,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Accounts -----------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["costwatch.accounts.backends.CountedBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
@@ -204,6 +207,17 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     }
 )
 
+# --- Brand --------------------------------------------------------------------------------------
+# How pages, admin and messages call this installation.
+BRAND_NAME = env.str("BRAND_NAME", "").strip() or "Costwatch"
+# A file (.svg, .png, .webp, .jpg) or an https address; empty: Costwatch's own.
+BRAND_LOGO = env.logo("BRAND_LOGO", base=BASE_DIR)
+# The colour of links, buttons and what is chosen; pages make it darker or lighter until it can be read.
+BRAND_ACCENT = env.colour("BRAND_ACCENT", "#1f6f5c")
+
+# The admin's theme, under the same name.
+UNFOLD = {**_THEME, "SITE_TITLE": BRAND_NAME, "SITE_HEADER": BRAND_NAME}
+
 # --- Web ----------------------------------------------------------------------------------------
 HOST = env.str("HOST", "") or "127.0.0.1"  # the address the web server listens on
 PORT = env.whole("PORT", 8000, minimum=1, maximum=65_535, unit="a TCP port")
@@ -214,8 +228,10 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "costwatch" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "costwatch.collected.CollectedFiles"},
 }
+# What nobody collected is served from where it stands: `manage.py runserver` needs no `collectstatic` before it.
+WHITENOISE_USE_FINDERS = not PRODUCTION
 
 # --- Security -----------------------------------------------------------------------------------
 # HTTPS only: plain requests are redirected, cookies are sent over HTTPS alone, and browsers are told to stay there.
@@ -234,17 +250,45 @@ if PROXY_SSL_HEADER:
     SECURE_PROXY_SSL_HEADER = (f"HTTP_{PROXY_SSL_HEADER.upper().replace('-', '_')}", "https")
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 X_FRAME_OPTIONS = "DENY"
-# Our pages use no script, no inline style and nothing from elsewhere. The admin's own policy: costwatch/sites.py.
+# Our pages load their own files alone; nothing inline, nothing from elsewhere but a logo that the settings name.
+# Tabler draws a few signs as data URLs. The admin's own policy: costwatch/sites.py.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
+        "script-src": [SELF],
         "style-src": [SELF],
-        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "img-src": [SELF, "data:", *([BRAND_LOGO] if BRAND_LOGO.startswith("https://") else [])],
         "form-action": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
     }
 }
+
+# --- Mail, and where alerts go ------------------------------------------------------------------
+# The address that people reach Costwatch by: links in messages begin with it.
+_NAMED = [host for host in ALLOWED_HOSTS if not host.startswith((".", "*"))]
+SITE_URL = env.site(
+    "SITE_URL", (f"https://{_NAMED[0]}" if _NAMED else "") if PRODUCTION else f"http://127.0.0.1:{PORT}"
+)
+# The mail server. Empty: no mail is sent.
+vars().update(env.mail("EMAIL_URL"))
+EMAIL_TIMEOUT = env.seconds("EMAIL_TIMEOUT_S", 10.0, minimum=1, maximum=120)
+# What mail comes from.
+_MAIL_DOMAIN = (_NAMED or ["localhost"])[0] if PRODUCTION else "localhost"
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", "") or f"Costwatch <costwatch@{_MAIL_DOMAIN}>"
+# Keys that channels' secrets are encrypted with, newest first. Empty: made up in development; in production no
+# channel with a secret can be set up.
+ALERT_SECRET_KEYS = env.fernet_keys("ALERT_SECRET_KEYS")
+# Host names and networks that webhooks may reach although they are not public, or speak plain HTTP.
+ALERT_WEBHOOK_ALLOWED_HOSTS = env.hosts("ALERT_WEBHOOK_ALLOWED_HOSTS")
+# Alerts older than that are deleted, with what is known of their deliveries.
+ALERT_KEEP_DAYS = env.whole("ALERT_KEEP_DAYS", 400, minimum=1, maximum=36_500, unit="days")
+# Spending that exceeds what is usual by less than this, in USD, is told nobody.
+UNUSUAL_MIN_USD = env.usd("UNUSUAL_MIN_USD") or Decimal(5)
+# The most calls of one hour that are read from the ledger to know what features and users spend by the hour.
+UNUSUAL_MAX_CALLS = env.whole("UNUSUAL_MAX_CALLS", 200_000, minimum=1, maximum=100_000_000, unit="calls")
 
 # --- API ----------------------------------------------------------------------------------------
 # How long a login token is accepted.
@@ -258,6 +302,10 @@ LOGINS_PER_MINUTE_AND_ADDRESS = env.whole("LOGINS_PER_MINUTE_AND_ADDRESS", 30, m
 PROXIES = env.whole("PROXIES", 0, minimum=0, maximum=10, unit="proxies")
 # The most ledger rows that a report reads where no rollup has its dimensions.
 REPORT_MAX_ROWS = env.whole("REPORT_MAX_ROWS", 100_000, minimum=1, maximum=100_000_000, unit="rows")
+#: How long one such report may read the ledger.
+REPORT_MAX_SECONDS = env.seconds("REPORT_MAX_SECONDS", 5.0, minimum=0.1, maximum=600)
+# The largest body of OpenTelemetry that is read, packed or unpacked.
+OTLP_MAX_BODY_MB = env.whole("OTLP_MAX_BODY_MB", 16, minimum=1, maximum=1_000, unit="megabytes")
 # Counts of requests: in Redis for all processes; without one each process keeps its own.
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
@@ -298,6 +346,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False},
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "AlertTypeEnum": "alerts.api.shapes.TYPES",
+        "SeverityEnum": "alerts.api.shapes.SEVERITIES",
+        "DigestEnum": "alerts.api.shapes.SPANS",
+    },
 }
 
 # --- Metrics ------------------------------------------------------------------------------------
@@ -316,7 +369,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "text": {"format": "%(asctime)s %(levelname)s %(process)d %(name)s%(of_request)s: %(message)s"},
+        "text": {
+            "class": "costwatch.logs.TextFormatter",
+            "format": "%(asctime)s %(levelname)s %(process)d %(name)s%(of_request)s: %(message)s",
+        },
         "json": {"()": "costwatch.logs.JsonFormatter"},
     },
     "filters": {"request_id": {"()": "costwatch.operations.requests.RequestIdFilter"}},
@@ -327,6 +383,8 @@ LOGGING = {
             "costwatch": LOG_LEVEL,
             "tracking": LOG_LEVEL,
             "django": LOG_LEVEL,
+            # At DEBUG it writes down all that a page is given: the address with its query, a key that is shown once.
+            "django.template": "INFO" if LOG_LEVEL == "DEBUG" else LOG_LEVEL,
             # Celery's INFO is four lines for each scheduled task.
             "celery": "WARNING" if LOG_LEVEL == "INFO" else LOG_LEVEL,
         }.items()

@@ -2,6 +2,7 @@
 
 from csp.constants import NONE, SELF
 from csp.decorators import csp_replace
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.urls import reverse
@@ -13,7 +14,7 @@ ADMIN_POLICY = {
     "default-src": [NONE],
     "script-src": [SELF],
     "style-src": [SELF],
-    "img-src": [SELF, "data:"],
+    "img-src": settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"],
     "font-src": [SELF],
     "connect-src": [SELF],
     "form-action": [SELF],
@@ -23,7 +24,7 @@ ADMIN_POLICY = {
 
 
 class CostwatchAdminSite(UnfoldAdminSite):
-    site_header = site_title = "Costwatch"
+    site_header = site_title = settings.BRAND_NAME
     index_title = "Administration"
 
     def admin_view(self, view, cacheable=False):

@@ -1,7 +1,6 @@
-"""How the admin looks: the settings of its theme, django-unfold. Colours stand in static/costwatch/admin.css."""
+"""How the admin looks: the settings of its theme, django-unfold. Colours: admin.css and pages/brand.py."""
 
 from django.http import HttpRequest
-from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
@@ -22,16 +21,16 @@ def _page(title: str, icon: str, app: str, model: str) -> dict:
 
 
 def _icon(request: HttpRequest) -> str:
-    return static("costwatch/icon.svg")
+    from costwatch.pages.brand import logo_url  # reads the settings, which read this file
+
+    return logo_url()
 
 
 UNFOLD = {
-    "SITE_TITLE": "Costwatch",
-    "SITE_HEADER": "Costwatch",
     "SITE_SUBHEADER": "Administration",
-    "SITE_URL": "/",
+    "SITE_URL": reverse_lazy("home"),
     "SITE_ICON": _icon,
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _icon}],
+    "SITE_FAVICONS": [{"rel": "icon", "href": _icon}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
@@ -39,6 +38,18 @@ UNFOLD = {
         "show_search": False,
         "show_all_applications": False,
         "navigation": [
+            {
+                "title": "",
+                "separator": False,
+                "items": [
+                    {
+                        "title": "Back to the dashboard",
+                        "icon": "arrow_back",
+                        "link": reverse_lazy("home"),
+                        "active": lambda request: False,
+                    }
+                ],
+            },
             {
                 "title": "Budgets",
                 "separator": False,
@@ -48,6 +59,16 @@ UNFOLD = {
                     _page("Windows", "calendar_month", "budgets", "budgetwindow"),
                     _page("Holds", "lock_clock", "budgets", "hold"),
                     _page("Crossings", "notifications", "budgets", "crossing"),
+                ],
+            },
+            {
+                "title": "Alerts",
+                "separator": True,
+                "items": [
+                    _page("Alerts", "notifications_active", "alerts", "costalert"),
+                    _page("Channels", "campaign", "alerts", "channel"),
+                    _page("Deliveries", "outgoing_mail", "alerts", "delivery"),
+                    _page("Preferences", "tune", "alerts", "alertpreference"),
                 ],
             },
             {

@@ -2,25 +2,24 @@
 
 from django.contrib import admin
 from django.shortcuts import redirect
-from django.templatetags.static import static
 from django.urls import include, path
 
+from costwatch.accounts.authentication import KeyAsPassword, KeyAuthentication
 from costwatch.operations import views as operations
-from costwatch.pages import budget, views
+from costwatch.pages.brand import logo_url
+from tracking.otlp.urls import otlp_urls
 
 
 def favicon(request):
     """For pages that name no icon of their own, the admin's."""
-    return redirect(static("costwatch/icon.svg"))
+    return redirect(logo_url())
 
 
 urlpatterns = [
-    path("", views.home, name="home"),
-    path("calls/<uuid:call_id>/", views.call, name="call"),
-    path("budget/", budget.budget, name="budget"),
-    path("budget/<int:limit_id>/ask/", budget.ask, name="budget_ask"),
+    path("", include("costwatch.pages.urls")),
     path("", include("costwatch.accounts.urls")),
     path("admin/", admin.site.urls),
+    *otlp_urls([KeyAuthentication, KeyAsPassword]),
     path("api/", include("costwatch.api.urls")),
     path("favicon.ico", favicon),
     path("healthz", operations.healthz, name="healthz"),

@@ -8,8 +8,9 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm
 
 from costwatch.accounts.forms import AccountChangeForm, AccountCreationForm
-from costwatch.accounts.keys import problem_of
+from costwatch.accounts.keys import problem_of, revoke_key
 from costwatch.accounts.models import ApiKey, User
+from tracking.admin import ReadOnlyAdmin
 
 
 @admin.register(User)
@@ -46,8 +47,11 @@ class AccountGroupAdmin(GroupAdmin, ModelAdmin):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
-    """Everybody's keys: looked at, and revoked. Only their owners make them, as only they may see the secret."""
+class ApiKeyAdmin(ReadOnlyAdmin):
+    """Everybody's keys: looked at, and revoked (not deleted: limits and calls name them).
+
+    Only their owners make them, as only they may see the secret.
+    """
 
     list_display = ["name", "user", "public_id", "prefix", "scopes", "environment", "last_used_at", "expiry", "state"]
     search_fields = ["name", "public_id", "user__email"]
@@ -69,18 +73,11 @@ class ApiKeyAdmin(ModelAdmin):
 
     @admin.action(description="Revoke: it is refused from the next request on", permissions=["revoke"])
     def revoke(self, request, queryset):
-        count = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
+        now = timezone.now()
+        count = sum(
+            revoke_key(key.user, key.public_id, now=now, generation=key.generation, by=request.user) for key in queryset
+        )
         self.message_user(request, f"{count} revoked.")
 
     def has_revoke_permission(self, request) -> bool:
         return request.user.has_perm("accounts.delete_apikey")
-
-    def has_add_permission(self, request):
-        return False
-
-    def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        """A key is revoked, not deleted: limits and calls name it."""
-        return False

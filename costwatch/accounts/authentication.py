@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from hmac import compare_digest
 from typing import Any
 
@@ -40,6 +41,23 @@ class KeyAuthentication(TokenAuthentication):
         raise AuthenticationFailed(_WRONG)
 
 
+class KeyAsPassword(KeyAuthentication):
+    """The same token as the password of HTTP Basic; the name before it says nothing. For senders that know no other
+    way: Langfuse's SDK sends its public and secret key like that.
+    """
+
+    def authenticate(self, request: Any) -> tuple[User, ApiKey] | None:
+        """The account and the token; None where something else than Basic is used."""
+        scheme, _, packed = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return None
+        try:
+            token = base64.b64decode(packed.strip(), validate=True).partition(b":")[2]
+        except ValueError:
+            raise AuthenticationFailed(_WRONG) from None
+        return self.authenticate_credentials(token)
+
+
 class KeyScheme(OpenApiAuthenticationExtension):
     """How the schema describes it."""
 
@@ -48,3 +66,13 @@ class KeyScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "description": "a login token or an API key (`cw_...`)"}
+
+
+class KeyAsPasswordScheme(OpenApiAuthenticationExtension):
+    """How the schema describes it."""
+
+    target_class = KeyAsPassword
+    name = "password"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "basic", "description": "any name, and an API key (`cw_...`) as the password"}

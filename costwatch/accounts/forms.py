@@ -27,6 +27,11 @@ class LoginForm(AuthenticationForm):
         "inactive": "This account has been closed.",
     }
 
+    def get_invalid_login_error(self) -> forms.ValidationError:
+        if getattr(self.request, "too_many_logins", False):
+            return forms.ValidationError("Too many logins were tried. Wait a minute, and try again.", code="too_many")
+        return super().get_invalid_login_error()
+
 
 class ProfileForm(forms.ModelForm):
     """What people change about their own account."""

@@ -122,3 +122,14 @@ class ApiKey(AbstractAuthToken):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.public_id or self.kind})"
+
+
+class LoginCount(models.Model):
+    """How many logins were tried in a minute, for one account or from one address (hashed). See `attempts`."""
+
+    key = models.CharField(max_length=60, primary_key=True)
+    minute = models.BigIntegerField(db_index=True, help_text="minutes since 1970")
+    count = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.count} in minute {self.minute}"

@@ -11,6 +11,7 @@ from rest_framework.exceptions import NotFound
 
 from budgets.limits import BudgetStatus, get_budget_status, update_budget_config
 from costwatch.accounts.models import User
+from costwatch.api.cost_alerts import CamelAlert, alerts_for_dashboard
 from tracking import periods, queries
 from tracking.api.access import whose
 from tracking.api.fields import Choice, ForUser, Moment, Strict, UsdInput, UsdNumber
@@ -158,10 +159,8 @@ class DashboardAnswer(serializers.Serializer):
     byModel = serializers.DictField(child=CostCount(), help_text="this month by model")
     byFeature = serializers.DictField(child=CostCount(), help_text="this month by feature")
     budget = Budget(allow_null=True, help_text="the budget of the account; null where everybody's calls are asked for")
-    alerts = serializers.ListField(
-        child=serializers.DictField(), help_text="empty: alerts are not part of this version"
-    )
-    unreadCount = serializers.IntegerField(help_text="alerts not read: 0, as there are none in this version")
+    alerts = CamelAlert(many=True, help_text="the ten latest alerts, the newest first")
+    unreadCount = serializers.IntegerField(help_text="how many the caller was told of and has not read, up to 1000")
     recent = Log(many=True, help_text="the ten latest calls, the newest first")
 
 
@@ -178,8 +177,7 @@ class DashboardView(ApiView):
             "trends": [_trend(day) for day in _trends(now, user_id)],
             **_parts(periods.month(now), user_id),
             "budget": _budget(get_budget_status(_user(user_id), at=now)) if user_id is not None else None,
-            "alerts": [],
-            "unreadCount": 0,
+            **alerts_for_dashboard(request.user, query["user"]),
             "recent": [log_of(call) for call in recent],
         }
 

@@ -8,13 +8,16 @@ from typing import Any
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from budgets.errors import BudgetUnavailable
 from budgets.http import answer_to
+from tracking.api.views import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,8 @@ _TITLES = {
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """For DRF: a problem for every error that is told; None (Django's own handling) for those that are ours."""
+    if isinstance(error, BudgetUnavailable) and _is_api(context["request"]):
+        error = Unavailable("The budgets cannot be checked: their database does not answer. Try again shortly.")
     refused = answer_to(error)
     if refused is not None:
         status, body, headers = refused
@@ -93,6 +98,9 @@ def _as_api_exception(error: Exception) -> Exception:
     """Errors of Django and of our domain functions, as DRF's."""
     if isinstance(error, Http404):
         return exceptions.NotFound()
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("The database does not answer: %s", type(error).__name__)
+        return Unavailable()
     if isinstance(error, DjangoPermissionDenied):
         return exceptions.PermissionDenied()
     if isinstance(error, DjangoValidationError):

@@ -37,17 +37,18 @@ and costs the same whatever the ledger holds:
 
 | sums | dimensions | times |
 |---|---|---|
+| `daily_model` | provider, model, service | day, week, month |
 | `daily_feature` | feature, model | day, week, month |
 | `daily_user` | user | day, week, month |
+| `daily_key` | user, api_key | day, week, month |
 | `hourly_model` | provider, model, service | hour, day, week, month; also in other time zones whose offset is whole hours |
 | `daily_user_feature` | user, feature | day, week, month |
 | `daily_user_model` | user, provider, model, service | day, week, month |
 
-Whoever sees his own calls only is filtered by user. Everything else (API keys, tags, statuses, analyses, hours of one user,
-parts of a day) is read from the ledger, for at most `REPORT_MAX_ROWS` calls; `source` and `rows_read` say so. The sums of
-one analysis over all its calls stand at `/api/v1/analyses/<id>`.
+Whoever sees his own calls only is filtered by user. Everything else (tags, statuses, analyses, hours of one user, parts of
+a day) is read from the ledger, for at most `REPORT_MAX_ROWS` calls and `REPORT_MAX_SECONDS`; `source` and `rows_read` say so,
+and what would take more is refused with a 400 that says what to ask for instead. The sums of one analysis over all its calls stand at `/api/v1/analyses/<id>`.
 
-Alerts are not part of this version: `alerts` of the dashboard is an empty list, `unreadCount` is 0.
 """  # noqa: E501 - its lines are those of the page
 
 

@@ -1,4 +1,4 @@
-"""How many requests are taken in a minute: of a key or account, and of logins for an account and from an address."""
+"""How many requests are taken in a minute: of a key, an account or an address; and how many logins."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.conf import settings
 from django.core.cache import cache
 from rest_framework.throttling import BaseThrottle
 
-logger = logging.getLogger(__name__)
+from costwatch.accounts.attempts import MINUTE_S, too_many
 
-MINUTE_S = 60
+logger = logging.getLogger(__name__)
 
 
 class MinuteThrottle(BaseThrottle):
@@ -54,21 +54,13 @@ class RequestThrottle(MinuteThrottle):
         return f"user:{request.user.pk}" if request.user and request.user.pk else f"address:{self.get_ident(request)}"
 
 
-class LoginAccountThrottle(MinuteThrottle):
-    """Logins for one account, whoever tries."""
+class LoginThrottle(BaseThrottle):
+    """Logins for one account, whoever tries, and from one address, for whatever account. All processes count."""
 
-    name, setting = "login-account", "LOGINS_PER_MINUTE"
-
-    def who(self, request: Any) -> str:
+    def allow_request(self, request: Any, view: Any) -> bool:
         data = request.data if isinstance(request.data, dict) else {}
         email = data.get("email")
-        return email.strip().lower() if isinstance(email, str) else ""
+        return not too_many(request, email if isinstance(email, str) else "")
 
-
-class LoginAddressThrottle(MinuteThrottle):
-    """Logins from one address, for whatever account."""
-
-    name, setting = "login-address", "LOGINS_PER_MINUTE_AND_ADDRESS"
-
-    def who(self, request: Any) -> str:
-        return self.get_ident(request) or "?"
+    def wait(self) -> float:
+        return MINUTE_S - time.time() % MINUTE_S

@@ -2,7 +2,7 @@
 
 from django.urls import include, path, re_path
 
-from costwatch.api import ai_costs, auth, cost_monitoring
+from costwatch.api import ai_costs, auth, cost_alerts, cost_monitoring, keys
 from costwatch.api.docs import DocsView, SchemaView
 from tracking.api.export import ExportView
 
@@ -12,6 +12,9 @@ cost_monitoring_urls = [
     path("usage-logs", cost_monitoring.UsageLogsView.as_view(), name="api-usage-logs"),
     path("budget", cost_monitoring.BudgetView.as_view(), name="api-budget"),
     path("export", ExportView.as_view(), name="api-export"),
+    path("alerts", cost_alerts.AlertsView.as_view(), name="api-cost-alerts"),
+    path("alerts/<int:alert_id>/read", cost_alerts.AlertReadView.as_view(), name="api-cost-alert-read"),
+    path("alerts/read-all", cost_alerts.AlertsReadAllView.as_view(), name="api-cost-alerts-read-all"),
 ]
 v1_urls = [
     path("auth/login", auth.LoginView.as_view(), name="api-login"),
@@ -20,11 +23,13 @@ v1_urls = [
     path("monitoring/ai-costs/daily", ai_costs.AiDailyView.as_view(), name="api-ai-daily"),
     path("monitoring/ai-costs/tracks", ai_costs.AiTracksView.as_view(), name="api-ai-tracks"),
     path("monitoring/ai-costs/budget-status", ai_costs.AiBudgetView.as_view(), name="api-ai-budget"),
-    path("keys", auth.KeyList.as_view(), name="api-keys"),
-    path("keys/<str:key_id>/rotate", auth.KeyRotate.as_view(), name="api-key-rotate"),
-    path("keys/<str:key_id>/revoke", auth.KeyRevoke.as_view(), name="api-key-revoke"),
+    path("keys", keys.KeyList.as_view(), name="api-keys"),
+    path("keys/<str:key_id>", keys.KeyDetail.as_view(), name="api-key"),
+    path("keys/<str:key_id>/rotate", keys.KeyRotate.as_view(), name="api-key-rotate"),
+    path("keys/<str:key_id>/revoke", keys.KeyRevoke.as_view(), name="api-key-revoke"),
     path("", include("tracking.api.urls")),
     path("", include("budgets.api.urls")),
+    path("", include("alerts.api.urls")),
 ]
 urlpatterns = [
     path("cost-monitoring/", include(cost_monitoring_urls)),

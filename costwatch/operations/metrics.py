@@ -21,8 +21,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from budgets.models import BudgetLimit, Hold
 from budgets.overview import overviews
+from costwatch.operations import alert_metrics
+from costwatch.operations.alert_metrics import of_alerts
 from tracking import spool
 from tracking.models import ApiUsageLog, HourlyModelRollup, PricedModel
+from tracking.otlp import counts
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,8 @@ NAMES = (
     *("costwatch_budget_limit_usd", "costwatch_budget_spent_usd", "costwatch_budget_held_usd"),
     *("costwatch_budget_remaining_usd", "costwatch_spool_bytes", "costwatch_spool_max_bytes"),
     *("costwatch_spool_backlog_bytes", "costwatch_recorder_lag_seconds", "costwatch_spool_events_total"),
-    "costwatch_database_up",
+    *("costwatch_database_up", "costwatch_otlp_spans_total", "costwatch_otlp_data_points_total"),
+    *alert_metrics.NAMES,
 )
 
 _lock = threading.Lock()
@@ -61,6 +65,7 @@ def forget() -> None:
 class _Collector:
     def collect(self) -> Iterator[Metric]:
         yield from _of_spool()
+        yield from _of_otlp()
         up = GaugeMetricFamily("costwatch_database_up", "1: the database answers; 0: what is read from it is missing")
         try:
             found = _of_database()
@@ -89,12 +94,24 @@ def _of_spool() -> Iterator[Metric]:
     yield events
 
 
+def _of_otlp() -> Iterator[Metric]:
+    found = counts.read()
+    spans = CounterMetricFamily(
+        "costwatch_otlp_spans", "Spans that came over OTLP, by what became of them", labels=["outcome"]
+    )
+    for outcome in counts.SPANS:
+        spans.add_metric([outcome], found.get(outcome, 0))
+    yield spans
+    points = found.get(counts.DATA_POINTS, 0)
+    yield CounterMetricFamily("costwatch_otlp_data_points", "Data points that came over OTLP; none is billed", points)
+
+
 def _of_database() -> list[Metric]:
     global _cached
     with _lock:
         if time.monotonic() - _cached[0] > FRESH_S:
             now = timezone.now()
-            _cached = (time.monotonic(), [*_of_calls(), *_of_refusals(now), *_of_budgets(now)])
+            _cached = (time.monotonic(), [*_of_calls(), *_of_refusals(now), *_of_budgets(now), *of_alerts(now)])
         return _cached[1]
 
 

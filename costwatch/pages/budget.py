@@ -1,4 +1,4 @@
-"""Where a user's budget stands, and asking for more of it."""
+"""Limits and how they stand: the reader's, for staff everyone's; each on a page of its own; asking for more."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,21 +9,31 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from budgets.asking import ask_for_more, asked_by, may_ask
-from budgets.forms import AskForm
+from budgets.bars import Bar
+from budgets.changes import decide_increase
+from budgets.detail import Detail, detail
+from budgets.forms import AskForm, OwnLimitsForm
+from budgets.limits import update_budget_config
+from budgets.models import BudgetConfig, BudgetIncrease
 from budgets.outlook import with_forecasts
-from budgets.overview import fullest_limits
 from budgets.queries import Standing, standings_of_user
+from budgets.reading import ShownLimit, all_limits, open_increases, sees_all_limits
+from costwatch.pages.charts import Chart, Line, Series
+from costwatch.pages.inputs import add_errors, whole
 
-#: Budgets on the first page of somebody who sees everyone's.
-FULLEST = 5
+#: Limits on a page of the list; open questions on it.
+MOST_LIMITS, MOST_ASKED = 50, 50
+APPROVE = "budgets.approve_increase"
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetLine:
-    """A limit as a page shows it. Money in USD; `held_end` is where the bar of held money ends, in percent."""
+class BudgetLine(Bar):
+    """A limit as a page shows it. Money in USD."""
 
     name: str
     whose: str
@@ -34,89 +44,185 @@ class BudgetLine:
     held: Decimal
     remaining: Decimal
     resets_at: datetime | None
+    limit_id: int
     standing: Standing | None = None
     own: bool = False
 
-    @property
-    def spent_width(self) -> Decimal:
-        """The length of the bar of what is spent, in percent."""
-        return self._percent(self.spent)
 
-    @property
-    def held_width(self) -> Decimal:
-        """The length of the bar of what is held, in percent."""
-        return min(self._percent(self.held), 100 - self.spent_width)
-
-    def _percent(self, amount: Decimal) -> Decimal:
-        if not self.limit:
-            return Decimal(100) if amount is self.spent else Decimal(0)
-        return round(min(max(amount, Decimal(0)) / self.limit, Decimal(1)) * 100, 2)
+def line_of(line: Standing, *, whose: str = "") -> BudgetLine:
+    """A standing as a page shows it."""
+    return BudgetLine(
+        name=line.name, whose=whose or ("" if line.subject else "shared"),
+        status=line.status if line.enforced else "not in force", hard=line.hard, limit=line.limit, spent=line.spent,
+        held=line.held, remaining=line.remaining, resets_at=line.resets_at, limit_id=line.limit_id, standing=line,
+        own=line.own,
+    )  # fmt: skip
 
 
-def lines_of_user(user, *, at: datetime, forecasts: bool = True) -> list[BudgetLine]:
+def lines_of_user(user, *, at: datetime) -> list[BudgetLine]:
     """The limits that bind a user, the one with the least left first."""
     lines = [line for line in standings_of_user(user.pk, at=at) if line.enforced]
     lines.sort(key=lambda line: (-line.percent, line.remaining))
-    if forecasts:
-        lines = with_forecasts(lines, at=at)
-    return [
-        BudgetLine(
-            name=line.name, whose="" if line.subject else "shared", status=line.status, hard=line.hard,
-            limit=line.limit, spent=line.spent, held=line.held, remaining=line.remaining, resets_at=line.resets_at,
-            standing=line, own=line.own,
-        )
-        for line in lines
-    ]  # fmt: skip
-
-
-def fullest_lines(*, at: datetime) -> list[BudgetLine]:
-    """The budgets of everyone that are fullest, each with its fullest window."""
-    return [
-        BudgetLine(
-            name=str(limit), whose=name, status=one.status, hard=one.hard, limit=one.limit, spent=one.spent,
-            held=one.held, remaining=max(Decimal(0), one.limit - one.spent - one.held), resets_at=one.resets_at,
-        )
-        for limit, name, one in fullest_limits(at=at, most=FULLEST)
-    ]  # fmt: skip
-
-
-def standing_for(request: HttpRequest, *, at: datetime) -> dict:
-    """What the first page shows of budgets."""
-    if request.user.is_staff:
-        return {"budget_lines": fullest_lines(at=at), "budgets_of_everyone": True}
-    return {"budget_lines": lines_of_user(request.user, at=at), "budgets_of_everyone": False}
+    return [line_of(line) for line in with_forecasts(lines, at=at)]
 
 
 @login_required
-def budget(request: HttpRequest) -> HttpResponse:
-    """The limits that bind the reader, and what he asked for."""
+@require_safe
+def budgets(request: HttpRequest) -> HttpResponse:
+    """The limits that bind the reader and what was asked for; for staff, all limits and what is to be decided."""
     now = timezone.now()
     lines = lines_of_user(request.user, at=now)
-    for_more = {line.standing.limit_id for line in lines if may_ask(line.standing)}
-    context = {"budget_lines": lines, "for_more": for_more, "asked": asked_by(request.user), "now": now}
-    return render(request, "costwatch/budget.html", context)
+    limits, older = _all(request, now) if sees_all_limits(request.user) else ([], "")
+    decides = _decides(request)
+    context = {
+        "budget_lines": lines,
+        "for_more": {line.limit_id for line in lines if may_ask(line.standing)},
+        "asked_for": asked_by(request.user),
+        "sees_all_limits": sees_all_limits(request.user),
+        "limits": limits,
+        "older": older,
+        "to_decide": open_increases(limit=MOST_ASKED) if decides else [],
+        "decides": decides,
+        "now": now,
+    }
+    return render(request, "costwatch/budgets.html", context)
+
+
+def _decides(request: HttpRequest) -> bool:
+    return bool(request.user.is_staff and request.user.has_perm(APPROVE))
+
+
+def _all(request: HttpRequest, now: datetime) -> tuple[list[tuple[ShownLimit, BudgetLine | None]], str]:
+
+    after = whole(request.GET.get("after"))
+    found = all_limits(at=now, limit=MOST_LIMITS + 1, after=after)
+    page = found[:MOST_LIMITS]
+    older = f"{reverse('budgets')}?after={page[-1].row.pk}" if len(found) > MOST_LIMITS else ""
+    return [(shown, _line_of_shown(shown)) for shown in page], older
+
+
+def _line_of_shown(shown: ShownLimit) -> BudgetLine | None:
+    now = shown.now
+    if now is None:
+        return None
+    return BudgetLine(
+        name=str(shown.row), whose=now.subject, status=now.status, hard=shown.row.pause_on_exceed, limit=now.limit,
+        spent=now.spent, held=now.held, remaining=now.remaining, resets_at=now.resets_at, limit_id=shown.row.pk,
+    )  # fmt: skip
+
+
+@login_required
+@require_safe
+def budget_detail(request: HttpRequest, limit_id: int) -> HttpResponse:
+    """One limit: how it stands, how it got there, what was refused, and its past."""
+    now = timezone.now()
+    found = detail(limit_id, user=request.user, subject=request.GET.get("of", "")[:300], at=now)
+    if found is None:
+        raise Http404
+    context = {
+        "found": found,
+        "line": line_of(found.line, whose=found.whose) if found.line else None,
+        "others": [line_of(line, whose=whose) for line, whose in found.others],
+        "chart": _burn_chart(found) if found.burn else None,
+        "windows": [(window, _line_of_window(window)) for window in found.windows],
+        "decides": _decides(request),
+        "now": now,
+    }
+    return render(request, "costwatch/budget_detail.html", context)
+
+
+def _line_of_window(window) -> BudgetLine:
+    return BudgetLine(
+        name="", whose="", status="exceeded" if window.spent >= window.limit_amount else "ok", hard=window.hard,
+        limit=window.limit_amount, spent=window.spent, held=window.held, remaining=Decimal(0), resets_at=window.ends_at,
+        limit_id=window.limit_id,
+    )  # fmt: skip
+
+
+def _burn_chart(found: Detail) -> Chart:
+    """What was spent by each moment of the window, and where it is expected to end."""
+    line, points = found.line, found.burn.points
+    form = "%H:%M" if found.burn.by_hour else "%-d %b"
+    moments = [timezone.localtime(point.at) for point in points]
+    series = [Series(name="Spent", values=[point.spent for point in points])]
+    forecast = line.forecast
+    if forecast is not None and forecast.expected is not None and points[-1].spent is None:
+        last = max(place for place, point in enumerate(points) if point.spent is not None)
+        ends = ((last, points[last].spent), (len(points) - 1, forecast.expected))
+        series.append(Series(name="Expected", values=_between(len(points), *ends), muted=True))
+    return Chart(
+        id="burn", title="Spent in this window", kind="line", stacked=False, height=260, series=series,
+        labels=[f"{at:{form}}" for at in moments], titles=[f"{at:%-d %b %Y, %H:%M}" for at in moments],
+        lines=[Line(name="Limit", value=line.limit)], first_column="Until", newest_first=False,
+    )  # fmt: skip
+
+
+def _between(count: int, start: tuple[int, Decimal], end: tuple[int, Decimal]) -> list[Decimal | None]:
+    """A straight line from one point to another; nothing outside of it."""
+    (first, low), (last, high) = start, end
+    step = (high - low) / (last - first) if last > first else Decimal(0)
+    return [low + step * (place - first) if first <= place <= last else None for place in range(count)]
 
 
 @login_required
 def ask(request: HttpRequest, limit_id: int) -> HttpResponse:
     """Ask for more of one limit for a while."""
     now = timezone.now()
-    line = next((one for one in lines_of_user(request.user, at=now) if one.standing.limit_id == limit_id), None)
+    line = next((one for one in lines_of_user(request.user, at=now) if one.limit_id == limit_id), None)
     if line is None or not may_ask(line.standing):
         raise Http404
     until = min(filter(None, (line.resets_at, now + timedelta(days=7))))
-    form = AskForm(request.POST or None, initial={"until": timezone.localtime(until)})
+    form = AskForm(request.POST or None, label_suffix="", initial={"until": timezone.localtime(until)})
     if request.method == "POST" and form.is_valid():
         try:
             ask_for_more(line.standing, by=request.user, at=now, **form.cleaned_data)
         except ValidationError as error:
-            _add_errors(form, error)
+            add_errors(form, error)
         else:
             messages.success(request, "Asked. It counts once it is approved; you see here what became of it.")
-            return redirect("budget")
-    return render(request, "costwatch/ask.html", {"form": form, "line": line})
+            return redirect("budgets")
+    return render(request, "costwatch/budget_ask.html", {"form": form, "line": line})
 
 
-def _add_errors(form: AskForm, error: ValidationError) -> None:
-    for field, texts in (error.message_dict if hasattr(error, "error_dict") else {None: error.messages}).items():
-        form.add_error(field if field in form.fields else None, texts)
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def own(request: HttpRequest) -> HttpResponse:
+    """The limits that the reader sets for himself, under those of staff."""
+    config = BudgetConfig.objects.filter(user=request.user).first() or BudgetConfig(user=request.user)
+    current = {line.period: line.limit for line in standings_of_user(request.user.pk, at=timezone.now()) if line.own}
+    initial = {
+        "daily_limit": current.get("day"), "monthly_limit": current.get("month"),
+        "alert_percent": config.alert_threshold * 100, "alerts_enabled": config.alerts_enabled,
+        "pause_on_exceed": config.pause_on_exceed,
+    }  # fmt: skip
+    form = OwnLimitsForm(request.POST or None, label_suffix="", initial=initial)
+    if request.method == "POST" and form.is_valid():
+        try:
+            update_budget_config(request.user, **form.values)
+        except ValidationError as error:
+            add_errors(form, error, names={"alert_threshold": "alert_percent"})
+        else:
+            messages.success(request, "Saved. Your limits count at once.")
+            return redirect("budgets")
+    return render(request, "costwatch/budget_own.html", {"form": form})
+
+
+@login_required
+@require_POST
+def decide(request: HttpRequest, increase_id: int) -> HttpResponse:
+    """Approve or refuse what was asked for."""
+    increase = BudgetIncrease.objects.filter(pk=increase_id).first() if _decides(request) else None
+    if increase is None:
+        raise Http404
+    approve = request.POST.get("decision") == "approve"
+    if not approve and request.POST.get("decision") != "refuse":
+        messages.error(request, "Choose: approve or refuse.")
+        return redirect("budgets")
+    note = request.POST.get("note", "").replace("\x00", "").strip()[:1000]
+    try:
+        decide_increase(increase, approve=approve, by=request.user, at=timezone.now(), note=note)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(request, "Approved: it counts at once." if approve else "Refused.")
+    return redirect("budgets")

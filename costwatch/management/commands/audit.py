@@ -2,14 +2,15 @@
 
 from datetime import date
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from budgets.audit import Audit, Difference, audit_budgets
 from tracking.audit import Report, audit
+from tracking.commands import DatabaseCommand
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Check that ledger, rollups and analyses add up to the same, and with --budgets that the windows of limits do; "
         "exits with 1 and says what differs if not."

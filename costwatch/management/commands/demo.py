@@ -1,14 +1,14 @@
 """`manage.py demo`: a demo workspace, with real SDK calls to a provider on this machine and sixty days of past."""
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from costwatch.demo import accounts, live
+from costwatch.demo import accounts, limits, live
 from costwatch.demo.past import DAYS
 from costwatch.demo.provider import local_provider
 from costwatch.demo.workspace import fill
@@ -43,6 +43,7 @@ class Command(BaseCommand):
         began = datetime.now(UTC)
         people = accounts.make(password=settings.DEMO_PASSWORD or None)
         if not no_past:
+            limits.make(users=people.users, staff=people.staff, since=began - timedelta(days=days), now=began)
             past = fill(users=[user.pk for user in people.users], now=began, days=days)
             self._say(f"Past traffic since {past.first_day}: {past.added:,} calls added, {past.already:,} were there.")
         if not no_live:

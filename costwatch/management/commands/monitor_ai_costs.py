@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from django.contrib.auth import get_user_model
-from django.core.management import BaseCommand, CommandError
+from django.core.management import CommandError
 from django.utils import timezone
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from costwatch.formatting import one_line, quantity, usd
 from costwatch.report import BudgetLine, Report, as_json, make_report
+from tracking.commands import DatabaseCommand
 from tracking.periods import site_zone
 from tracking.queries import Totals
 
@@ -22,7 +23,7 @@ BAR_WIDTH = 24
 MAX_DAYS = 3660
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Show what is spent: overall, by feature, by model, top users, the last seven days, budgets, unpriced calls."
 
     def add_arguments(self, parser):

@@ -1,10 +1,30 @@
 /* What the admin's theme expects to find as globals, registered for the Alpine build that evaluates no code. */
 "use strict";
 
+// Light, dark or as the system: chosen here or on the pages, it counts in both. The pages keep it in a cookie.
+const THEME = "costwatch_theme";
+const chosen = document.cookie.match(/(?:^|; )costwatch_theme=(light|dark)(?:;|$)/)?.[1] ?? "auto";
+localStorage.setItem("adminTheme", JSON.stringify(chosen));
+
+function keepTheme(name) {
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  const age = name === "auto" ? 0 : 31536000;
+  document.cookie = `${THEME}=${name}; path=/; max-age=${age}; samesite=lax${secure}`;
+}
+
 document.addEventListener("alpine:init", () => {
-  for (const name of ["theme", "searchForm", "searchDropdown", "searchCommand"]) {
+  for (const name of ["searchForm", "searchDropdown", "searchCommand"]) {
     if (typeof window[name] === "function") Alpine.data(name, window[name]);
   }
+  Alpine.data("theme", (...given) => {
+    const made = window.theme(...given);
+    const begin = made.init;
+    made.init = function init() {
+      begin.call(this);
+      this.$watch("adminTheme", keepTheme);
+    };
+    return made;
+  });
 
   // Inline styles are not ours to set: the width of this bar stands in admin.css.
   document.querySelector("#changelist-actions")?.removeAttribute("x-bind:style");

@@ -1,0 +1,242 @@
+"""What the overview tells: spending of a time against the one before, where it goes, what is left, what comes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from budgets import book
+from budgets.book import Limit
+from budgets.forecast import Ahead, Forecast, Past, forecast
+from budgets.models import Scope
+from budgets.outlook import Known, with_forecasts
+from budgets.overview import fullest_windows
+from budgets.queries import Standing, standings_of_user
+from tracking import overview, periods
+from tracking.overview import Breakdown, Stack, Sums, Timeline
+from tracking.periods import Period, day_of, start_of
+
+#: How far back the pattern of a month's forecast is looked for, in days.
+PAST_DAYS = 56
+#: How far back hours are read: how a day goes, and as far as this moment of the week before.
+HOURS_DAYS = 16
+#: Hours that no rollup has are read from the ledger up to so many calls.
+MOST_CALLS_BY_HOUR = 2_000
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A span that is not over against the one before, up to the same moment of it where that is known."""
+
+    name: str  # today, week, month
+    now: Sums
+    before: Decimal  # USD of what it is compared with
+    compared: Decimal | None  # USD of this span that stands against `before`; None: the span before is whole
+    before_period: Period
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Today, the week and the month so far, and where the month will end."""
+
+    spans: Sequence[Figure]
+    forecast: Forecast | None
+    last_month: Decimal  # USD, all of it
+    line: Timeline  # what they are made from: at least the last `PAST_DAYS` days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """The spending of a period: its sums, those before, how they are made up, and the stacks of its chart."""
+
+    total: Sums
+    before: Decimal
+    parts: Mapping[str, Breakdown | None]
+    stacks: Sequence[Stack] | None
+    by_hour: bool
+
+
+def figures(*, at: datetime, filters: Mapping[str, str]) -> Figures | None:
+    """Today, this week and this month; None where no sums are kept for these filters together. One query."""
+    month = periods.month(at)
+    last = _before_month(month)
+    until, ago = day_of(at) + timedelta(days=1), day_of(last.starts_at + (at - month.starts_at))
+    hours_of = (Period(until - timedelta(days=HOURS_DAYS), until), Period(ago, ago + timedelta(days=1)))
+    line = overview.timeline(since=_since(at), until=until, filters=filters, hours_of=hours_of)
+    if line is None:
+        return None
+    spans = (
+        _figure("today", periods.today(at), _shifted(periods.today(at), 1), at, line),
+        _figure("week", periods.week(at), _shifted(periods.week(at), 7), at, line),
+        _figure("month", month, last, at, line),
+    )
+    return Figures(
+        spans=spans,
+        forecast=month_forecast(line, at=at),
+        last_month=line.of(last).cost,
+        line=line,
+    )
+
+
+def spending(
+    *,
+    period: Period,
+    before: Period,
+    by: str,
+    dimensions: Sequence[str],
+    filters: Mapping[str, str],
+    by_hour: bool,
+    most: int,
+) -> Spending | None:
+    """The spending of a period against the one before. None where no sums are kept for these filters together."""
+    if not overview.is_kept(list(filters)):
+        return None
+    parts = overview.parts(dimensions, period=period, before=before, filters=filters)
+    known = next((found for found in parts.values() if found is not None and found.complete), None)
+    if known is None:
+        line = overview.timeline(since=before.start, until=period.end, filters=filters)
+        total, then = line.of(period), line.of(before).cost
+    else:
+        total = sum((part.now for part in known.parts), Sums())
+        then = sum((part.before for part in known.parts), ZERO)
+    stacks, hours = None, None
+    if (split := parts.get(by)) is not None:
+        top = [part.name for part in split.parts[:most] if part.now.cost]
+        if by_hour:
+            hours = overview.stacks(by, top=top, period=period, filters=filters, by_hour=True)
+            if hours is None:
+                few = {"top": top, "period": period, "filters": filters, "most": MOST_CALLS_BY_HOUR}
+                hours = overview.hours_of_few(by, **few)
+        stacks = hours if hours is not None else overview.stacks(by, top=top, period=period, filters=filters)
+    return Spending(total=total, before=then, parts=parts, stacks=stacks, by_hour=hours is not None)
+
+
+def standings_of(user_id: int, *, at: datetime, figures: Figures | None) -> list[Standing]:
+    """The limits that bind a user, the one with the least left first, with their forecasts."""
+    lines = [line for line in standings_of_user(user_id, at=at) if line.enforced]
+    lines.sort(key=lambda line: (-line.percent, line.remaining))
+    return with_forecasts(lines, at=at, known=_known(user_id, figures), remember=True)
+
+
+def fullest_standings(*, at: datetime, most: int, figures: Figures | None) -> list[Standing]:
+    """The limits of staff that are fullest, each by its fullest window, with their forecasts."""
+    lines = [
+        Standing(
+            limit_id=limit.pk, window_id=None, name=str(limit), scope=limit.scope, subject=one.subject,
+            period=limit.period, hard=one.hard, own=False, enforced=True, limit=one.limit, spent=one.spent,
+            held=one.held, thresholds=Limit.of(limit).thresholds, window_start=one.starts_at, resets_at=one.resets_at,
+        )
+        for limit, one in fullest_windows(at=at, most=most)
+    ]  # fmt: skip
+    return with_forecasts(lines, at=at, known=_known(None, figures), remember=True)
+
+
+def _known(user_id: int | None, figures: Figures | None) -> Known | None:
+    if figures is None:
+        return None
+    hours = figures.line.hours
+    return Known(
+        user_id=user_id,
+        days={day: sums.cost for day, sums in figures.line.days.items()},
+        hours=None if hours is None or user_id is not None else {hour: sums.cost for hour, sums in hours.items()},
+    )
+
+
+def daily_budget(*, at: datetime, filters: Mapping[str, str], by_hour: bool) -> tuple[str, Decimal] | None:
+    """The limit that bounds just these calls, as USD a day (or hour), and how it is called; the tightest of them.
+
+    None where there is none, or more is filtered than a limit can say. No query: limits are kept in memory.
+    """
+    lengths = {"hour": 1} if by_hour else {"day": 1, "week": 7, "month": len(periods.month(at).days)}
+    found = []
+    for limit in book.current().limits:
+        if limit.rule.period in lengths and limit.is_active(at) and _bounds(limit, filters):
+            days = lengths[limit.rule.period]
+            title = f"{limit.rule.period.capitalize()} budget" + (" per day" if days > 1 else "")
+            found.append((days > 1, limit.amount / days, title))
+    if not found:
+        return None
+    _, amount, title = min(found)
+    return title, amount
+
+
+def _bounds(limit: Limit, filters: Mapping[str, str]) -> bool:
+    if not filters:
+        return limit.scope == Scope.EVERYONE
+    (name, value), *more = filters.items()
+    if more:
+        return False
+    if name == "user":
+        return limit.scope == Scope.EACH_USER or (limit.scope == Scope.USER and str(limit.user_id) == value)
+    return limit.scope == name and limit.target == value
+
+
+def month_forecast(line: Timeline, *, at: datetime) -> Forecast | None:
+    """What this month will have cost when it is over, from the pattern of the past weeks; see `budgets.forecast`."""
+    month = periods.month(at)
+    today = day_of(at)
+    past = [
+        Past(day.weekday(), line.days[day].cost if day in line.days else ZERO)
+        for day in Period(today - timedelta(days=PAST_DAYS), today).days
+    ]
+    first, then = start_of(today), start_of(today + timedelta(days=1))
+    left = _share_left(line, at=at, first=first, then=then)
+    ahead = [Ahead(today.weekday(), left, at, then)]
+    for day in Period(today + timedelta(days=1), month.end).days:
+        ahead.append(Ahead(day.weekday(), Decimal(1), start_of(day), start_of(day + timedelta(days=1))))
+    return forecast(
+        spent=line.of(month).cost,
+        limit=Decimal(10) ** 12,  # no budget: nothing is used up
+        started_at=month.starts_at,
+        now=at,
+        ends_at=month.ends_at,
+        past=past,
+        ahead=ahead,
+    )
+
+
+def _share_left(line: Timeline, *, at: datetime, first: datetime, then: datetime) -> Decimal:
+    """Which part of a day's spending usually comes after this time of the day; an even day where hours are not kept."""
+    even = Decimal(int((then - at).total_seconds())) / Decimal(int((then - first).total_seconds()))
+    if line.hours is None:
+        return even
+    elapsed, total, after = at - first, ZERO, ZERO
+    for back in range(1, 15):
+        start = start_of(day_of(at) - timedelta(days=back))
+        for number in range(24):
+            hour = start + timedelta(hours=number)
+            cost = max(line.hours[hour].cost, ZERO) if hour in line.hours else ZERO
+            total += cost
+            after += cost if timedelta(hours=number) >= elapsed else ZERO
+    # What never happened so far is not impossible: a tenth of an even day is mixed in.
+    return even if total <= 0 else after / total * 9 / 10 + even / 10
+
+
+def _since(at: datetime) -> date:
+    return min(_before_month(periods.month(at)).start, day_of(at) - timedelta(days=PAST_DAYS))
+
+
+def _before_month(month: Period) -> Period:
+    return Period((month.start - timedelta(days=1)).replace(day=1), month.start)
+
+
+def _shifted(period: Period, days: int) -> Period:
+    return Period(period.start - timedelta(days=days), period.end - timedelta(days=days))
+
+
+def _figure(name: str, period: Period, before: Period, at: datetime, line: Timeline) -> Figure:
+    """With hours: to the same moment of the span before. With days alone: what the whole days of both have cost."""
+    now = line.of(period)
+    moment = min(before.starts_at + (at - period.starts_at), before.ends_at)
+    then = line.until(before, moment)
+    if then is not None:
+        return Figure(name=name, now=now, before=then.cost, compared=now.cost, before_period=before)
+    whole = (day_of(at) - period.start).days
+    if not whole:
+        return Figure(name=name, now=now, before=line.of(before).cost, compared=None, before_period=before)
+    earlier = Period(before.start, min(before.start + timedelta(days=whole), before.end))
+    compared = line.of(Period(period.start, period.start + timedelta(days=whole))).cost
+    return Figure(name=name, now=now, before=line.of(earlier).cost, compared=compared, before_period=earlier)

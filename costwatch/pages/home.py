@@ -1,0 +1,294 @@
+"""The overview: what is spent, on what, against the time before, and what is left."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import NoReverseMatch, reverse
+from django.views.decorators.http import require_safe
+
+from alerts.queries import unread_alerts
+from budgets.queries import EACH, Standing
+from budgets.subjects import names_of, users_of
+from costwatch import overview
+from costwatch.formatting import change, percent, quantity, usd
+from costwatch.overview import Figure, Figures, Spending
+from costwatch.pages import budget
+from costwatch.pages.asked import BY, Asked
+from costwatch.pages.charts import AT, MOST_SERIES, OTHER, Chart, Line, Series
+from costwatch.pages.presentation import rows_of
+from tracking import calls
+from tracking.overview import Breakdown, Part, Stack, mark_of
+from tracking.periods import Period, day_of, site_zone
+from tracking.users import emails_of
+
+LATEST, MOST_ALERTS, FULLEST = 10, 4, 5
+#: Lines of each table of shares.
+MOST_LINES = 8
+#: From so many days on, one that is not over yet hardly counts in a comparison.
+_LONG_DAYS = 7
+_TITLES = {"today": "Today", "week": "This week", "month": "This month"}
+_BEFORE = {"today": "yesterday", "week": "last week", "month": "last month"}
+_ALL = ("service", "model", "feature", "user", "provider")
+
+
+@login_required
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """Spending of a period and how it is made up. `?part=live` answers with what changes at every call, alone."""
+    asked = Asked.of(request)
+    filters = filters_of(asked)
+    known = "analysis" not in filters and "status" not in filters  # the others stand in rollups
+    figures = overview.figures(at=asked.now, filters=filters) if known else None
+    latest = calls.latest_calls(user_id=asked.user_id, limit=LATEST).calls if set(filters) <= {"user"} else []
+    if request.GET.get("part") == "live":
+        emails = emails_of(call.user_id for call in latest) if asked.everyone else {}
+        return render(request, "costwatch/overview_live.html", _live(asked, figures, latest, emails))
+    spending = None
+    if known:
+        spending = overview.spending(
+            period=asked.period, before=asked.previous, by=asked.by, dimensions=_dimensions(asked), filters=filters,
+            by_hour=asked.is_hourly, most=MOST_SERIES,
+        )  # fmt: skip
+    lines = _standings(asked, filters, figures)
+    emails = _emails(asked, latest, spending, lines)
+    context = {
+        **_live(asked, figures, latest, emails),
+        "spending": spending,
+        "not_kept": spending is None,
+        "tabs": [(BY[name], asked.link(by=name), name == asked.by) for name in BY if name in _dimensions(asked)],
+        **_alerts(request),
+        "alerts_link": _address("alerts"),
+        "budget_lines": [budget.line_of(line, whose=_whose(line, emails)) for line in lines],
+        "budgets_of_everyone": asked.everyone,
+    }
+    if spending is not None:
+        context |= {
+            "chart": chart_of(asked, spending, filters, emails),
+            "shares": shares_of(asked, spending, emails),
+            "total": total_of(asked, spending),
+            "unpriced_link": _address("calls") and asked.link_to("calls", price="unpriced"),
+        }
+    return render(request, "costwatch/overview.html", context)
+
+
+def filters_of(asked: Asked) -> dict[str, str]:
+    """The filters as sums are kept: a reader who sees only his own calls is one."""
+    return {**asked.filters, **({"user": str(asked.user_id)} if asked.user_id is not None else {})}
+
+
+def _live(asked: Asked, figures: Figures | None, latest: list[calls.Call], emails: dict[int, str]) -> dict[str, Any]:
+    """What changes with every call: the figures so far, and the latest calls where no other filter hides them."""
+    whole = figures is not None and not asked.filters
+    return {
+        "asked": asked,
+        # Of filtered sums there is no mark: the first question of the page brings one.
+        "mark": mark_of(figures.line, at=asked.now) if whole else "",
+        "stats": _stats(asked, figures) if figures else [],
+        "live_link": asked.link(part="live"),
+        "call_rows": rows_of(latest, with_users=asked.everyone, emails=emails if asked.everyone else {}),
+        "everyone": asked.everyone,
+        "empty": not (latest or asked.filters),
+        "calls_link": _address("calls") and asked.link_to("calls", period=None, since=None, until=None, by=None),
+        "filtered": bool(set(asked.filters) - {"user"}),
+    }
+
+
+def _alerts(request: HttpRequest) -> dict[str, Any]:
+    """The latest alerts that are not read. Where these are all, the bell need not count them again."""
+    found = unread_alerts(request.user, most=MOST_ALERTS + 1)
+    shown = {"alerts": found[:MOST_ALERTS]}
+    return shown if len(found) > MOST_ALERTS else {**shown, "unread": len(found)}
+
+
+def _standings(asked: Asked, filters: dict[str, str], figures: Figures | None) -> list[Standing]:
+    """The budgets of whose calls are shown."""
+    if asked.user_id is not None:
+        alone = figures if set(filters) == {"user"} else None
+        return overview.standings_of(asked.user_id, at=asked.now, figures=alone)
+    return overview.fullest_standings(at=asked.now, most=FULLEST, figures=figures if not filters else None)
+
+
+def _whose(line: Standing, emails: dict[int, str]) -> str:
+    """Of a limit for each of many: whose window it is; "" where its name says it."""
+    return names_of([line.subject], emails)[line.subject] if line.scope in EACH else ""
+
+
+def _emails(asked: Asked, latest: list[calls.Call], spending: Spending | None, lines: list[Standing]) -> dict[int, str]:
+    """The addresses of all who are named on the page, looked up once."""
+    if not asked.everyone:
+        return {asked.reader_id: ""} if not asked.sees_all else emails_of(users_of(line.subject for line in lines))
+    users = spending.parts.get("user") if spending is not None else None
+    named = [int(part.name) for part in users.parts[: max(MOST_SERIES, MOST_LINES)]] if users else []
+    return emails_of([*named, *(call.user_id for call in latest), *users_of(line.subject for line in lines)])
+
+
+def _dimensions(asked: Asked) -> list[str]:
+    return [name for name in _ALL if name != "user" or asked.everyone]
+
+
+def _stats(asked: Asked, figures: Figures) -> list[dict[str, Any]]:
+    stats = [_stat(asked, figure) for figure in figures.spans]
+    expected = figures.forecast
+    if expected is None or expected.expected is None:
+        return [*stats, {"title": "Forecast for the month", "value": "–", "note": "too early to tell"}]
+    ends = f"{usd(expected.low)} to {usd(expected.high)}" if expected.low is not None else ""
+    last = figures.last_month
+    stats.append({
+        "title": "Forecast for the month", "value": usd(expected.expected), "range": ends,
+        "change": change(expected.expected, last), "before": f"{usd(last)} last month" if last else "",
+    })  # fmt: skip
+    return stats
+
+
+def _stat(asked: Asked, figure: Figure) -> dict[str, Any]:
+    """A figure and what it is compared with, in words: up to the same moment, or the whole days before today."""
+    before = _BEFORE[figure.name]
+    if figure.compared is None:
+        words, moved = f"{usd(figure.before)} {before}, all of it", None
+    elif figure.compared == figure.now.cost:
+        words, moved = f"{usd(figure.before)} {before} by now", change(figure.compared, figure.before)
+    else:
+        words, moved = f"{usd(figure.before)} {before}, without today", change(figure.compared, figure.before)
+    link = asked.link(period=figure.name)
+    if figure.name == "week":
+        monday = figure.before_period.start + timedelta(days=7)
+        link = asked.link(period="custom", since=monday, until=day_of(asked.now))
+    return {
+        "title": _TITLES[figure.name], "value": usd(figure.now.cost), "change": moved,
+        "before": words if figure.before else "", "unpriced": figure.now.unpriced, "link": link,
+        "note": f"{quantity(figure.now.calls)} call{'' if figure.now.calls == 1 else 's'}",
+    }  # fmt: skip
+
+
+def total_of(asked: Asked, spending: Spending) -> dict[str, Any]:
+    """The sums of the period, and those of the span before."""
+    first, last = asked.previous.start, asked.previous.end - timedelta(days=1)
+    then = f"{first:%-d %b}" if first == last else f"{first:%-d %b} to {last:%-d %b}"
+    return {
+        "cost": spending.total.cost,
+        "calls": spending.total.calls,
+        "errors": spending.total.errors,
+        "unpriced": spending.total.unpriced,
+        "change": change(spending.total.cost, spending.before) if _is_comparable(asked) else None,
+        "before": f"{usd(spending.before)} from {then}" if first != last else f"{usd(spending.before)} on {then}",
+    }
+
+
+def _is_comparable(asked: Asked) -> bool:
+    """Whether the span is over, or so long that a day that is not over hardly counts."""
+    return asked.period.ends_at <= asked.now or (asked.name != "month" and len(asked.period.days) >= _LONG_DAYS)
+
+
+def _named(dimension: str, name: str, emails: dict[int, str]) -> str:
+    if dimension == "user":
+        return emails.get(int(name)) or (f"account {name}" if name != "0" else "nobody’s")
+    return name or f"no {dimension}"
+
+
+def chart_of(asked: Asked, spending: Spending, filters: dict[str, str], emails: dict[int, str]) -> Chart | None:
+    """The stacks of a period by day or hour; None where none are kept."""
+    if spending.stacks is None:
+        return None
+    moments = _hours(asked.period) if spending.by_hour else asked.period.days
+    series = [
+        Series(
+            name=OTHER if stack.name is None else _named(asked.by, stack.name, emails),
+            values=[stack.costs.get(moment, Decimal(0)) for moment in moments],
+            link=_link(asked, stack, by_hour=spending.by_hour),
+            muted=stack.name is None,
+        )
+        for stack in spending.stacks
+    ]
+    bound = overview.daily_budget(at=asked.now, filters=filters, by_hour=spending.by_hour)
+    return Chart(
+        id="spend",
+        title=f"Spend by {'hour' if spending.by_hour else 'day'} and {BY[asked.by].lower()}, {asked.title.lower()}",
+        labels=[_label(moment, asked) for moment in moments],
+        titles=[_long_label(moment) for moment in moments],
+        keys=[] if spending.by_hour else [day.isoformat() for day in moments],
+        series=series,
+        lines=[Line(name=bound[0], value=bound[1])] if bound else [],
+        first_column="Hour" if spending.by_hour else "Day",
+    )
+
+
+def _link(asked: Asked, stack: Stack, *, by_hour: bool) -> str:
+    """Where a click on a bar leads: the same view of that day, and of that name."""
+    chosen = {} if stack.name is None else {asked.by: stack.name}
+    if by_hour:
+        return asked.link(**chosen) if chosen else ""
+    return asked.link(period="custom", since=AT, until=AT, **chosen)
+
+
+def _hours(period: Period) -> list[datetime]:
+    hours = int((period.ends_at - period.starts_at).total_seconds() // 3600)
+    return [period.starts_at + timedelta(hours=number) for number in range(hours)]
+
+
+def _label(moment: Any, asked: Asked) -> str:
+    if isinstance(moment, datetime):
+        return f"{moment.astimezone(site_zone()):%H:%M}"
+    return f"{moment:%-d %b}" if len(asked.period.days) <= 400 else f"{moment:%-d %b %Y}"
+
+
+def _long_label(moment: Any) -> str:
+    if isinstance(moment, datetime):
+        return f"{moment.astimezone(site_zone()):%a %-d %b, %H:%M}"
+    return f"{moment:%a %-d %b %Y}"
+
+
+def shares_of(asked: Asked, spending: Spending, emails: dict[int, str]) -> list[dict[str, Any]]:
+    """A table for each dimension: what each name cost, its share, and how that stands to the span before."""
+    tables = []
+    for dimension, found in spending.parts.items():
+        is_shown = dimension not in asked.filters and (dimension != "provider" or not asked.everyone)
+        if is_shown and found is not None and found.parts:
+            tables.append(_table(asked, dimension, found, spending.total.cost, emails))
+    return tables
+
+
+def _table(asked: Asked, dimension: str, found: Breakdown, total: Decimal, emails: dict[int, str]) -> dict[str, Any]:
+    shown = [part for part in found.parts if part.now.calls or part.now.cost][:MOST_LINES]
+    lines = [_line(asked, dimension, part, total, emails) for part in shown]
+    rest = total - sum((part.now.cost for part in shown), Decimal(0))
+    more = len([part for part in found.parts if part.now.calls or part.now.cost]) - len(shown)
+    share = percent(rest / total if total > 0 else None)
+    others = {"cost": rest, "share": share, "count": more, "many": not found.complete}
+    return {
+        "dimension": dimension, "title": f"By {BY[dimension].lower()}", "lines": lines,
+        "with_changes": _is_comparable(asked), "others": others if more > 0 else None,
+        "link": _address(_PAGES.get(dimension, "")),
+    }  # fmt: skip
+
+
+_PAGES = {"model": "models", "user": "users"}
+
+
+def _line(asked: Asked, dimension: str, part: Part, total: Decimal, emails: dict[int, str]) -> dict[str, Any]:
+    share = part.now.cost / total if total > 0 else None
+    return {
+        "name": _named(dimension, part.name, emails),
+        "is_none": part.name in ("", "0") and dimension != "provider",
+        "link": asked.link(**{dimension: part.name}),
+        "cost": part.now.cost,
+        "unpriced": part.now.unpriced,
+        "all_unpriced": part.now.unpriced > 0 and part.now.unpriced == part.now.calls,
+        "share": percent(share),
+        "width": float(round(min(max(share or 0, 0), 1) * 100, 2)),
+        "change": change(part.now.cost, part.before) if _is_comparable(asked) else None,
+        "is_new": not part.before and _is_comparable(asked),
+        "before": usd(part.before),
+    }
+
+
+def _address(route: str) -> str:
+    try:
+        return reverse(route)
+    except NoReverseMatch:
+        return ""

@@ -14,23 +14,46 @@ DATABASE_FIXTURES = {
     "django_db_serialized_rollback",
     "live_server",
 }
-#: Shapes, pages and words, which stand above the database: on PostgreSQL only `make test-all` goes through them too.
-ABOVE_THE_DATABASE = (
-    "tests/api/test_contract.py",
-    "tests/api/test_keys.py",
+#: What goes to every corner and takes its time for it: left to `make test-all`, which continuous integration runs too.
+LONG = (
+    "tests/alerts/detect/test_health.py",
+    "tests/alerts/detect/test_unusual.py",
+    "tests/alerts/test_admin.py",
+    "tests/api/test_agreement.py",
+    "tests/api/test_docs_tasks.py",
+    "tests/api/test_holds.py",
     "tests/api/test_matrix.py",
+    "tests/api/test_matrix_of_pages.py",
     "tests/api/test_odd_input.py",
     "tests/api/test_schema.py",
-    "tests/api/test_v1.py",
     "tests/budgets/test_admin_budgets.py",
-    "tests/costwatch/test_accounts.py",
     "tests/costwatch/test_admin.py",
-    "tests/costwatch/test_budget_pages.py",
-    "tests/costwatch/test_doctor.py",
-    "tests/costwatch/test_monitor.py",
-    "tests/costwatch/test_pages.py",
+    "tests/costwatch/test_alert_settings.py",
+    "tests/costwatch/test_calls_pages.py",
+    "tests/costwatch/test_jobs.py",
+    "tests/costwatch/test_settings.py",
+    "tests/costwatch/test_supervisor.py",
+    "tests/costwatch/test_unmigrated.py",
+    "tests/demo/test_demo.py",
+    "tests/flows/test_budget_outage.py",
     "tests/test_docs_snippets.py",
-    "tests/tracking/test_calculators.py",
+    "tests/test_recordings.py",
+    "tests/tracking/clients/test_websockets.py",
+    "tests/tracking/usage/test_any_input.py",
+    "tests/tracking/usage/test_plain.py",
+)
+#: Where the two databases could differ: what `make test` runs on PostgreSQL. (`make test-all`: all that touches it.)
+AT_THE_DATABASE = (
+    "tests/alerts/core/test_crossings.py",
+    "tests/alerts/core/test_outbox.py",
+    "tests/budgets/test_concurrency.py",
+    "tests/budgets/test_ledger.py",
+    "tests/budgets/test_operations.py",
+    "tests/tracking/test_lists.py",
+    "tests/tracking/test_money.py",
+    "tests/tracking/test_queries.py",
+    "tests/tracking/test_recording.py",
+    "tests/tracking/test_repricing.py",
 )
 #: What migrating fills: the same before and after every test.
 KEPT_TABLES = {
@@ -47,7 +70,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("django_db") or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.database)
-        if item.nodeid.startswith(ABOVE_THE_DATABASE):
+        if item.nodeid.startswith(LONG):
+            item.add_marker(pytest.mark.slow)
+        if not item.nodeid.startswith(AT_THE_DATABASE):
             item.add_marker(pytest.mark.above_the_database)
 
 
@@ -154,6 +179,17 @@ def own_limits():
     yield
     if operations := sys.modules.get("budgets.operations"):
         operations.forget()
+
+
+@pytest.fixture(autouse=True)
+def own_cache():
+    """What a test left in the memory of its process is not read by the next one."""
+    yield
+    if "django.core.cache.backends.locmem" in sys.modules:
+        from django.core.cache import caches
+
+        if type(caches["default"]).__name__ == "LocMemCache":
+            caches["default"].clear()
 
 
 @pytest.fixture(autouse=True)

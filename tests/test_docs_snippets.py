@@ -58,6 +58,7 @@ def run(line: str) -> None:
     """One command line of `manage.py`; it says something and succeeds (the doctor may find something to say)."""
     program, script, command, *arguments = shlex.split(line, comments=True)
     assert (program, script) == (".venv/bin/python", "manage.py"), line
+    arguments = [str(ROOT / one) if (ROOT / one).is_file() else one for one in arguments]  # as from the repository
     said = io.StringIO()
     try:
         call_command(command, *arguments, stdout=said)

@@ -10,9 +10,14 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
+from alerts.findings import Finding
+from alerts.models import Channel
+from alerts.operations import mute, raise_alerts
 from budgets import operations
+from budgets.models import BudgetIncrease, BudgetLimit, Hold
 from costwatch.accounts import keys
 from tests.workspace import Workspace
+from tracking.analyses import create_analysis
 
 DASHBOARD = "/api/cost-monitoring/dashboard"
 
@@ -122,3 +127,58 @@ def month_of_calls(ledger, owner, member) -> dict[str, uuid.UUID]:
         "bob": ledger.call(member, feature="secret-of-bob", analysis="track-of-bob", model="gpt-4o"),
         "nobody": ledger.call(None),
     }
+
+
+@pytest.fixture
+def world(db, ledger, owner, member, staff):
+    """Rows of Alice's, and everybody who asks."""
+    now = timezone.now()
+    create_analysis(user_id=owner.pk, title="alice-only-title", analysis_id="alice-only-track", now=now)
+    call = ledger.call(owner, feature="alice-only-feature", analysis="alice-only-track")
+    limit = BudgetLimit(
+        scope="user", user=owner, owner=owner, period="week", amount=5, name="alice-only-limit", time_zone="UTC"
+    )
+    limit.save()
+    staffs = BudgetLimit(scope="user", user=owner, period="month", amount=50, name="alice-only-limit of staff")
+    staffs.save()
+    key, _ = keys.create_key(owner, name="alice-only-key", scopes=["read"], now=now)
+    increase = BudgetIncrease.objects.create(
+        limit=limit, amount=1, until=now.replace(year=2199), why="alice-only-limit", asked_by=owner, asked_at=now
+    )
+    revoked, dead = keys.create_key(owner, name="alice-only-key revoked", scopes=["read", "admin"], now=now)
+    keys.revoke_key(owner, revoked.public_id, now=now)
+    held = {"user": owner.pk, "provider": "openai", "model": "gpt-4o-mini", "feature": "alice-only-feature"}
+    hold = Hold.objects.create(state="open", amount=1, call_at=now, expires_at=now.replace(year=2199), call=held)
+    operations.forget()
+    everything = ("read", "ingest", "call", "admin")
+    return {
+        "rows": {
+            "call": call,
+            "limit": limit.pk,
+            "staffs": staffs.pk,
+            "key": key.public_id,
+            "increase": increase.pk,
+            "hold": hold.pk,
+            **alert_rows(owner, limit, now),
+        },
+        "anonymous": Caller("anonymous"),
+        "revoked": Caller("revoked", dead),
+        "alice": Caller("alice", key_for(owner, *everything)),
+        "bob": Caller("bob", key_for(member, *everything)),
+        "read": Caller("read", key_for(owner, "read")),
+        "ingest": Caller("ingest", key_for(owner, "ingest")),
+        "dora": Caller("dora", key_for(staff, *everything)),
+    }
+
+
+def alert_rows(owner, limit, now) -> dict:
+    """An alert of Alice's, a channel and a mute."""
+    finding = Finding(
+        type="threshold", severity="warning", dedupe_key="alice-only", title="alice-only-limit", text="", at=now,
+        user_id=owner.pk, limit_id=limit.pk,
+    )  # fmt: skip
+    (alert,) = raise_alerts([finding], at=now)
+    channel = Channel(owner=owner, kind="in_app", name="alice-only-title")
+    channel.save()
+    muted = mute(owner, limit_id=limit.pk, until=now.replace(year=2199))
+    return {"alert": alert.pk, "channel": channel.pk, "mute": muted.pk}

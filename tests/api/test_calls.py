@@ -103,7 +103,8 @@ def test_where_no_limit_counts_a_call_nothing_is_held_and_it_is_recorded(alice):
 def test_a_model_without_a_price_under_a_hard_limit(alice, a_cent):
     told = post(alice, "check", {**CALL, "model": "gpt-99"})
     assert (told["allowed"], told["estimated_cost"]) == (False, None) and "no price" in told["reason"]
-    assert "amount_usd" in post(alice, "holds", {**CALL, "model": "gpt-99"}, 400)["errors"]
+    refused = post(alice, "holds", {**CALL, "model": "gpt-99"}, 402)
+    assert "no price" in refused["detail"] and spent_and_held() == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """Logins and keys: hashed, shown once, rotated, revoked at once, throttled."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from costwatch.accounts import keys
-from costwatch.accounts.models import ApiKey
+from costwatch.accounts import attempts, keys
+from costwatch.accounts.models import ApiKey, LoginCount
 from tests.api.conftest import DASHBOARD, Caller, key_for
 
 pytestmark = pytest.mark.django_db
@@ -166,7 +167,7 @@ def test_a_key_that_has_expired_is_not_accepted(owner):
 
 def test_keys_of_others_are_not_there(alice, bob):
     made = alice.ask("POST", KEYS, {"name": "mine", "scopes": ["read"]}).json()
-    assert bob.get(KEYS) == {"keys": []}
+    assert bob.get(KEYS) == {"keys": [], "next": None}
     for what in ("rotate", "revoke"):
         assert bob.ask("POST", f"{KEYS}/{made['id']}/{what}", {}).status_code == 404
     assert Caller("key", made["key"]).ask("GET", DASHBOARD).status_code == 200
@@ -225,3 +226,37 @@ def test_staff_see_keys_in_the_admin_and_revoke_them(client, staff, owner):
     assert key.ask("GET", DASHBOARD).status_code == 200, "nothing was selected"
     client.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": row.pk})
     assert key.ask("GET", DASHBOARD).status_code == 401
+
+
+def test_logins_in_a_browser_are_throttled_together_with_those_of_the_api(anonymous, staff, settings):
+    """(The admin's login is this page too.)"""
+    address = "/login/"
+    assert anonymous.client.get("/admin/login/").url.startswith(address)
+    settings.LOGINS_PER_MINUTE = 3
+    login(anonymous, staff.email, "wrong")
+    browser = anonymous.client
+    for _ in range(2):
+        browser.post(address, {"username": staff.email.upper(), "password": "wrong"})
+    cache.clear()  # what one process remembers does not decide
+    page = browser.post(address, {"username": staff.email, "password": "correct horse"})
+    assert page.status_code == 200 and "_auth_user_id" not in browser.session
+    assert "Wait a minute" in page.content.decode()
+    assert login(anonymous, staff.email, "correct horse").status_code == 429
+    LoginCount.objects.update(minute=0)
+    assert browser.post(address, {"username": staff.email, "password": "correct horse"}).status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_logins_at_once_are_all_counted():
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(lambda _: counted(), range(20)))
+    assert sorted(counts) == list(range(1, 21)) or len(set(counts)) >= 19, "a minute may have ended in between"
+
+
+def counted() -> int:
+    from django.db import connection
+
+    try:
+        return attempts.count("login-account", "alice@example.com")
+    finally:
+        connection.close()

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.api.conftest import Caller
-from tests.api.test_matrix import COMMITTED, ROUTES, each, world  # noqa: F401 - a fixture
+from tests.api.test_matrix import COMMITTED, ROUTES, each
 from tests.api.test_schema import operations_of, schema  # noqa: F401 - a fixture
 
 ODD = [

@@ -1,5 +1,6 @@
 """Grouped sums: from the narrowest rollup that has the dimensions, else from the ledger, and always the same."""
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -14,6 +15,24 @@ pytestmark = pytest.mark.django_db
 
 REPORTS = "/api/v1/reports"
 _ONE = ("0.00045", 1)
+
+
+@contextmanager
+def slow_reading():
+    """Every read of the ledger takes its time: a function of the database that is called for each row."""
+    from django.db import connection
+
+    def slowly(execute, sql, params, many, context):
+        if "tracking_apiusagelog" not in sql or not sql.startswith("SELECT"):
+            return execute(sql, params, many, context)
+        wait = "(SELECT pg_sleep(1)) IS NOT NULL"
+        if connection.vendor == "sqlite":
+            count = "WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < 3000000)"
+            wait = f"({count} SELECT max(k) FROM n) > 0"
+        return execute(sql.replace(" WHERE ", f" WHERE {wait} AND ", 1), params, many, context)
+
+    with connection.execute_wrapper(slowly):
+        yield
 
 
 def groups(answer: dict) -> dict[tuple, tuple[str, int]]:
@@ -34,7 +53,7 @@ def groups(answer: dict) -> dict[tuple, tuple[str, int]]:
         ("tag:team", "ledger", {("blue",): ("0.00045", 1), ("",): ("0.00645", 3)}),
         ("analysis", "ledger", {("track-1",): ("0.0069", 3), ("",): ("0", 1)}),
         ("feature,service", "ledger", None),
-        ("api_key", "ledger", {("",): ("0.0069", 4)}),
+        ("api_key", "daily_key", {("",): ("0.0069", 4)}),
     ],
 )
 def test_one_users_sums(alice, month_of_calls, group_by, source, expected):
@@ -49,10 +68,11 @@ def test_one_users_sums(alice, month_of_calls, group_by, source, expected):
 @pytest.mark.parametrize(
     ("params", "source"),
     [
-        ({"group_by": "day"}, "daily_feature"),
+        ({"group_by": "day"}, "daily_model"),
         ({"group_by": "user"}, "daily_user"),
         ({"group_by": "hour,model"}, "hourly_model"),
-        ({"group_by": "day,provider"}, "hourly_model"),
+        ({"group_by": "day,provider"}, "daily_model"),
+        ({"group_by": "user,api_key"}, "daily_key"),
         ({"group_by": "week,feature"}, "daily_feature"),
         ({"group_by": "user,feature"}, "daily_user_feature"),
         ({"group_by": "user,service", "model": "gpt-4o"}, "daily_user_model"),
@@ -85,7 +105,8 @@ def test_rollup_and_ledger_agree_group_by_group(month_of_calls, owner):
     now = datetime.now(UTC)
     ends = {"start": (now - timedelta(days=10)).replace(hour=0, minute=0, second=0, microsecond=0)}
     ends["end"] = ends["start"] + timedelta(days=11)
-    for group_by in (("day",), ("model",), ("week", "service"), ("month", "provider"), ("feature",), ("user",)):
+    asked = (("day",), ("model",), ("week", "service"), ("provider", "month"), ("feature",), ("user",), ("api_key",))
+    for group_by in asked:
         ask = Ask(group_by=group_by, filters={"user": owner.pk}, **ends)
         fast = reports.report(ask, max_rows=0)
         rows = reports._from_ledger(ask, reports._ledger_rows(ask))
@@ -116,6 +137,39 @@ def test_the_bound_of_rows_is_stated_when_it_is_passed(alice, month_of_calls, se
     assert response.status_code == 400
     assert "more than 3 calls" in response.json()["detail"]
     assert alice.get(REPORTS, group_by="tag:team", feature="pitch")["rows_read"] == 1
+
+
+def test_the_bound_of_time_is_stated_when_it_is_passed(alice, month_of_calls, settings):
+    settings.REPORT_MAX_SECONDS = 1e-3
+    with slow_reading():
+        response = alice.ask("GET", f"{REPORTS}?group_by=tag:team")
+    assert response.status_code == 400
+    assert "more than 0.001 s" in response.json()["detail"]
+    assert alice.get(REPORTS, group_by="model")["groups"]  # the connection goes on
+
+
+def test_weeks_and_months_are_those_of_the_zone(dora, ledger, owner):
+    for text in (
+        "2026-03-01T04:30",
+        "2026-03-08T06:30",
+        "2026-03-09T02:30",
+        "2026-11-02T03:30",
+    ):  # in New York: the day before
+        at = datetime.fromisoformat(f"{text}+00:00")
+        ledger.call(owner, at_us=int(at.timestamp() * 1_000_000))
+    params = {
+        "user": "all",
+        "provider": "openai",
+        "since": "2026-02-01",
+        "until": "2026-12-01",
+        "tz": "America/New_York",
+    }
+    weeks = groups(dora.get(REPORTS, **params, group_by="week"))
+    assert {key[0]: calls for key, (_, calls) in weeks.items()} == {
+        "2026-02-23": 1, "2026-03-02": 2, "2026-10-26": 1,
+    }  # fmt: skip
+    months = groups(dora.get(REPORTS, **params, group_by="month"))
+    assert {key[0]: calls for key, (_, calls) in months.items()} == {"2026-02-01": 1, "2026-03-01": 2, "2026-11-01": 1}
 
 
 def test_pages_of_groups(alice, month_of_calls):

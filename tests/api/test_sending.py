@@ -16,6 +16,7 @@ from django.utils import timezone
 from tests.api.conftest import Caller, key_for, login_of
 from tests.tracking.test_ingestion import an_item
 from tracking.audit import audit
+from tracking.exports import FORMATS
 from tracking.models import ApiUsageLog
 
 pytestmark = pytest.mark.django_db
@@ -123,7 +124,7 @@ def export(caller: Caller, path: str = f"{USAGE}/export", **params):
 
     response = caller.ask("GET", f"{path}?{urlencode(params)}", accept="text/csv")
     assert response.status_code == 200, response.content
-    return response, b"".join(response.streaming_content).decode()
+    return response, b"".join(response.streaming_content).decode("utf-8-sig")
 
 
 @pytest.mark.parametrize("path", [f"{USAGE}/export", "/api/cost-monitoring/export"])
@@ -152,11 +153,17 @@ def test_filters_formats_and_whose(alice, dora, owner, month_of_calls):
 
 @pytest.mark.parametrize(
     ("params", "code"),
-    [("format=xls", 400), ("since=x", 400), ("color=red", 400), ("since=2999-01-01", 400), ("user=all", 404)],
+    [("format=parquet", 400), ("since=x", 400), ("color=red", 400), ("since=2999-01-01", 400), ("user=all", 404)],
 )
 def test_what_cannot_be_exported(alice, params, code):
     response = alice.ask("GET", f"{USAGE}/export?{params}")
     assert response.status_code == code and response["Content-Type"] == "application/problem+json"
+
+
+def test_a_format_that_there_is_not_is_told_with_those_that_there_are(alice):
+    for format in ("parquet", "xls"):
+        told = alice.ask("GET", f"{USAGE}/export?format={format}").content.decode()
+        assert format in told and all(name in told for name in FORMATS), told
 
 
 def test_nobody_gets_a_file_without_a_token(anonymous, owner):

@@ -2,9 +2,22 @@
 
 import os
 import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.conf import settings
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from alerts.findings import Finding
+from alerts.kinds import Severity, Type
+from alerts.operations import raise_alerts
+from budgets.changes import ask_increase
+from budgets.models import BudgetLimit
+from costwatch.accounts.keys import create_key
+from tests.workspace import Workspace
 
 #: It runs in containers, as root, without a graphics card; and it never calls home.
 ARGUMENTS = [
@@ -46,7 +59,7 @@ def open_page(chromium, live_server):
         )
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("console", lambda message: _note_message(message, complaints))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("requestfailed", lambda request: _note_failure(request, complaints))
         return page
@@ -55,6 +68,64 @@ def open_page(chromium, live_server):
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def come_in(client, live_server):
+    """Log in without the page of it: the session of Django's test client is the browser's too."""
+
+    def go(page: Page, user) -> None:
+        client.force_login(user)
+        name = settings.SESSION_COOKIE_NAME
+        cookie = {"name": name, "value": client.cookies[name].value, "url": live_server.url}
+        page.context.add_cookies([cookie])
+
+    return go
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A workspace to look at: who looks, and the ids of what pages are about."""
+
+    reader: Any
+    workspace: Workspace
+    ids: dict[str, Any]
+
+
+@pytest.fixture
+def scene(transactional_db, owner, member, staff) -> Scene:
+    """Calls of many days and kinds, a budget, and names that somebody chose to break pages."""
+    workspace = Workspace()
+    for day in range(12):
+        workspace.call(user=owner, days_ago=day * 3, feature="summary", analysis="report-17")
+        workspace.call(user=member, days_ago=day, feature="translation", model="gpt-4o")
+    workspace.call(user=owner, model="x" * 200, feature="y" * 200, analysis="z" * 200)
+    workspace.call(user=owner, feature="<b>bold</b><script>alert(1)</script>", model='"><img src=x onerror=alert(1)>')
+    workspace.call(
+        user=owner, feature="\u202egnp.exe", tags={"🧾" * 20: "W" * 200}, analysis="{{ 7|add:7 }}' OR 1=1 --"
+    )
+    workspace.call(user=member, status="error", http_status=500, usage=None, quality="none", error="server_error")
+    call = workspace.call(
+        user=owner, feature="summary", analysis="report-17", tags={"team": "blue"}, request_id="req_1"
+    )
+    limit = BudgetLimit.objects.create(
+        name="<i>Everyone</i> " + "🧾" * 30, scope="everyone", period="month", amount="5"
+    )
+    ask_increase(
+        limit, amount=5, until=timezone.now() + timedelta(days=1), why="<i>why</i> " + "w" * 300, by=member,
+        at=timezone.now(),
+    )  # fmt: skip
+    create_key(
+        staff, name="<i>ci</i> " + "k" * 80, scopes=["read"], now=timezone.now(), budget={"amount": 5, "period": "day"}
+    )
+    alert = Finding(
+        type=Type.UNUSUAL_SPEND, severity=Severity.CRITICAL, dedupe_key="unusual:scene", at=timezone.now(),
+        user_id=None, limit_id=limit.pk, title="<i>Unusual</i> " + "u" * 200, text="</p>" + "t" * 400,
+        facts=(("Spent", "$5.00"),), count=3,
+    )  # fmt: skip
+    raise_alerts([alert], at=timezone.now())
+    ids = {"call": call, "user": owner.pk, "limit": limit.pk}
+    return Scene(reader=staff, workspace=workspace, ids=ids)
 
 
 @pytest.fixture
@@ -69,6 +140,13 @@ def log_in():
         page.wait_for_url(f"**{target}")
 
     return go
+
+
+def _note_message(message, complaints: list[str]) -> None:
+    # A page that is not there says so in the console; what it is made of must be there.
+    missing = message.location.get("url", "").endswith("/nothing-here/") and "404" in message.text
+    if message.type in ("error", "warning") and not missing:
+        complaints.append(message.text)
 
 
 def _note_failure(request, complaints: list[str]) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from budgets import operations
 from budgets.calls import Call
 from budgets.models import BudgetIncrease, BudgetLimit
-from tests.browser.test_first_page import assert_fits
+from tests.browser.checks import assert_fits
 from tests.budgets.conftest import make_limit, new_id
 from tests.budgets.history import spend
 
@@ -52,7 +52,7 @@ def test_every_page_fits_every_screen(budgets, staff, open_page, log_in, width, 
         f"/admin/budgets/budgetincrease/{BudgetIncrease.objects.get().pk}/change/",
         *(f"/admin/tracking/{name}/" for name in ("apiusagelog", "rate", "analysis", "pricedmodel")),
         "/admin/tracking/rate/add/", "/admin/accounts/user/", "/admin/accounts/user/add/",
-        f"/admin/accounts/user/{staff.pk}/change/", "/admin/auth/group/add/", "/budget/", f"/budget/{budgets.pk}/ask/",
+        f"/admin/accounts/user/{staff.pk}/change/", "/admin/auth/group/add/", "/budgets/", f"/budgets/{budgets.pk}/",
     ]  # fmt: skip
     for number, path in enumerate(paths):
         page.goto(path)

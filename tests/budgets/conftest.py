@@ -12,13 +12,18 @@ from budgets import connections, operations
 from budgets.calls import Call
 from budgets.models import BudgetLimit, BudgetWindow
 
-_BUDGETS = "limitchange crossing holdleg hold budgetwindow budgetincrease budgetlimit limitbook budgetconfig"
-_ROLLUPS = "hourlymodel dailyfeature dailyuser dailyuserfeature dailyusermodel analysis"
+_BUDGETS = (
+    "refusalcount limitchange crossing holdleg hold budgetwindow budgetincrease budgetlimit limitbook budgetconfig"
+)
+_ROLLUPS = "hourlymodel dailymodel dailykey dailyfeature dailyuser dailyuserfeature dailyusermodel analysis"
+_ALERTS = "delivery alertread alertmute costalert channel alertpreference forgotten"
 _TABLES = [
+    *(f"alerts_{name}" for name in _ALERTS.split()),
     *(f"budgets_{name}" for name in _BUDGETS.split()),
     *(f"tracking_{name}rollup" for name in _ROLLUPS.split()),
     "tracking_apiusagelog",
     "tracking_recordedevent",
+    "tracking_resultkey",
     "tracking_analysis",
     "accounts_user_groups",
     "accounts_user",

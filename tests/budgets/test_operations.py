@@ -101,7 +101,9 @@ def test_thresholds_are_crossed_once_in_the_transaction_that_passes_them():
     assert [str(c.threshold) for c in Crossing.objects.order_by("id")] == ["0.5", "0.8"]
     settle(hold("0.01"), cost=Decimal("0.5"), now=LATER)
     refused("0.01")
-    assert [str(c.threshold) for c in Crossing.objects.order_by("id")] == ["0.5", "0.8", "1.0"]
+    spent = Crossing.objects.filter(kind="spent").order_by("id")
+    assert [str(c.threshold) for c in spent] == ["0.5", "0.8", "1.0"]
+    assert Crossing.objects.filter(kind="refused").count() == 1, "the first refusal is told too"
 
 
 def test_a_bill_above_its_hold_is_posted_in_full_and_shown():

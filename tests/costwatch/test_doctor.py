@@ -8,8 +8,11 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
+from alerts.models import Channel
 from costwatch.celery import sign_of_life
 from tracking import spool
 from tracking.events import CallEvent
@@ -73,10 +76,11 @@ def test_an_old_price_book_is_noted(db):
 
 
 def test_a_missing_migration_is_a_problem(db):
-    MigrationRecorder(connection).record_unapplied("tracking", "0001_initial")
+    newest = MigrationLoader(connection).graph.leaf_nodes("tracking")[0]
+    MigrationRecorder(connection).record_unapplied(*newest)
     code, said = doctor()
     assert code == 1
-    assert "not applied (tracking.0001_initial)" in said and "manage.py migrate" in said
+    assert f"not applied ({newest[0]}.{newest[1]})" in said and "manage.py migrate" in said
 
 
 def test_a_database_that_is_away_is_a_problem_and_the_rest_is_still_looked_at(db, monkeypatch):
@@ -158,3 +162,18 @@ def test_it_knows_whether_worker_and_beat_are_alive(db):
     before = time.time() - 7200
     os.utime(sign_of_life(), (before, before))
     assert "ran 2 hours ago" in doctor()[1]
+
+
+def test_it_says_what_keeps_alerts_from_arriving(db, settings):
+    settings.EMAIL_BACKEND, settings.EMAIL_HOST = "django.core.mail.backends.smtp.EmailBackend", ""
+    code, said = doctor()
+    assert code == 0 and "EMAIL_URL is not set" in said
+    settings.EMAIL_HOST = "mail.example.org"
+    now = timezone.now()
+    made = {"kind": "slack", "created_at": now, "updated_at": now}
+    lost, dead = Channel(name="Lost", secrets="x", **made), Channel(name="Dead", disabled_at=now, **made)
+    Channel.objects.bulk_create([lost, dead, Channel(name="Off", secrets="x", is_active=False, **made)])
+    code, said = doctor()
+    assert code == 1 and "A mail server is set." in said
+    assert f"no key of ALERT_SECRET_KEYS opens: {lost.pk} (Lost)." in said
+    assert f"Disabled because they failed for long: {dead.pk} (Dead)." in said

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costwatch.formatting import duration, one_line, quantity, usd, usd_exact
-from costwatch.pages.chart import Day, bar_chart, round_up
 
 
 @pytest.mark.parametrize(
@@ -55,18 +54,3 @@ def test_durations_have_the_unit_that_suits_them():
 
 def test_a_name_keeps_to_its_line():
     assert one_line("a\x1b[31m\nb\u202ec é🧾") == "a?[31m?b?c é🧾"
-
-
-@given(st.decimals(min_value=Decimal("0.000000001"), max_value=10**9, places=9))
-def test_a_scale_ends_above_the_highest_bar_and_not_far_above(amount):
-    assert amount <= round_up(amount) <= amount * Decimal("2.01")
-
-
-def test_bars_stand_on_the_ground_and_corrections_do_not_go_below_it():
-    from datetime import date
-
-    amounts = ["0", "0.5", "1", "-3", "0.0001"]
-    days = [Day(day=date(2026, 1, n + 1), cost=Decimal(a), calls=1, unpriced=0) for n, a in enumerate(amounts)]
-    chart = bar_chart(days)
-    assert [bar.height for bar in chart.bars] == [0, 50, 100, 0, 0.75]
-    assert all(bar.y + bar.height == 100 for bar in chart.bars)

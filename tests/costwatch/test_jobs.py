@@ -79,7 +79,7 @@ def test_a_spool_left_behind_is_recorded_once_however_often_and_by_how_many(tran
 
 
 def test_every_job_can_run_twice_and_on_an_empty_installation(transactional_db):
-    for task in (tasks.drain_spools, tasks.make_partitions, tasks.reprice_unpriced):
+    for task in (tasks.drain_spools, tasks.make_partitions, tasks.reprice_unpriced, tasks.prune_ids):
         task()
         task()
 
@@ -98,9 +98,10 @@ def test_a_job_travels_over_the_folders_to_a_worker(transactional_db, no_recorde
     spool.emit(an_event())
     spool.close()
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20):
-        app.send_task("tracking.tasks.drain_spools")
+        with app.connection_for_write() as connection:  # not the pool's, which may know folders of another test
+            app.send_task("tracking.tasks.drain_spools", connection=connection)
         deadline = threading.Event()
-        for _ in range(100):
+        for _ in range(300):
             if ApiUsageLog.objects.exists() and sign_of_life().exists():
                 break
             deadline.wait(0.1)

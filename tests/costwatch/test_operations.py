@@ -133,7 +133,7 @@ def test_metrics_tell_calls_tokens_cost_holds_and_budgets(settings, monkeypatch,
 
 def test_metrics_are_cheap(settings, django_assert_max_num_queries):
     settings.METRICS_TOKEN = TOKEN
-    with django_assert_max_num_queries(12):  # the first look at the limits among them
+    with django_assert_max_num_queries(16):  # the first look at the limits among them
         scrape()
     with django_assert_max_num_queries(0):
         scrape()

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from costwatch.environment import Environment
 
 ROOT = Path(__file__).resolve().parents[2]
 READS = re.compile(r'env\.\w+\(\s*"([A-Z_]+)"|os\.environ\.get\("([A-Z_]+)"')
@@ -139,3 +142,38 @@ def test_the_example_file_as_it_stands_is_a_valid_development_set_up(tmp_path):
     result = load(tmp_path, show="settings.PORT, settings.SPOOL_DIR.name, settings.HTTPS_ONLY", ENV_FILE=str(file))
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "8000 spool False"
+
+
+def test_the_mail_server_is_read_from_one_url(monkeypatch):
+    def mail(url):
+        monkeypatch.setenv("EMAIL_URL", url)
+        return Environment().mail("EMAIL_URL")
+
+    assert mail("")["EMAIL_HOST"] == ""
+    found = mail("smtp+tls://costs%40example.org:p%2Fw@mail.example.org")
+    assert (found["EMAIL_HOST"], found["EMAIL_PORT"], found["EMAIL_USE_TLS"]) == ("mail.example.org", 587, True)
+    assert (found["EMAIL_HOST_USER"], found["EMAIL_HOST_PASSWORD"]) == ("costs@example.org", "p/w")
+    found = mail("smtp+ssl://mail.example.org")
+    assert (found["EMAIL_PORT"], found["EMAIL_USE_SSL"], found["EMAIL_USE_TLS"]) == (465, True, False)
+    assert mail("smtp://mail.example.org")["EMAIL_PORT"] == 25
+    assert mail("consolemail://")["EMAIL_BACKEND"].endswith("console.EmailBackend")
+    for url in ("mail.example.org", "smtps://h", "smtp://", "smtp://h:port", "http://h", "smtp://u:secret@h?x=1"):
+        with pytest.raises(ImproperlyConfigured, match="EMAIL_URL cannot be used") as refused:
+            mail(url)
+        assert "secret" not in str(refused.value)
+
+
+def test_the_site_and_the_exceptions_for_webhooks_are_checked(monkeypatch):
+    def read(name, value):
+        monkeypatch.setenv(name, value)
+        return Environment().site(name, "") if name == "SITE_URL" else Environment().hosts(name)
+
+    assert read("SITE_URL", "https://costs.example.org/ai/") == "https://costs.example.org/ai"
+    for value in ("costs.example.org", "ftp://x", "https://a@b", "https://a/?b", "https://a:x", "https://"):
+        with pytest.raises(ImproperlyConfigured, match="SITE_URL"):
+            read("SITE_URL", value)
+    listed = ["hooks.internal", "10.1.2.0/24", "::1"]
+    assert read("ALERT_WEBHOOK_ALLOWED_HOSTS", " hooks.internal, 10.1.2.0/24 ,::1") == listed
+    for value in ("*", "10.1.2.3/24", "http://x", "a:80"):
+        with pytest.raises(ImproperlyConfigured, match="ALERT_WEBHOOK_ALLOWED_HOSTS"):
+            read("ALERT_WEBHOOK_ALLOWED_HOSTS", value)

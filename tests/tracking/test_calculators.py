@@ -23,6 +23,7 @@ from tracking.calculators import (
 )
 from tracking.models import Rate
 from tracking.pricing import book
+from tracking.typical import SESSIONS
 
 pytestmark = pytest.mark.django_db
 
@@ -231,6 +232,10 @@ def test_the_typical_sessions_in_the_docs_are_what_their_quantities_cost():
         totals[session] = totals.get(session, Decimal(0)) + cost
     shown_totals = dict(re.findall(r"^- (\w+): \$([\d.]+)", text, re.M))
     assert {name: f"{total:.2f}" for name, total in totals.items()} == shown_totals
+    now = datetime.now(UTC)
+    assert {session.name: session.cost(now) for session in SESSIONS} == totals, "the page of estimates says the same"
+    months = dict(re.findall(r"^- (\w+): .*? (\d+) sessions a month", text, re.M))
+    assert {session.name: str(session.a_month) for session in SESSIONS} == months
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import pandas
@@ -33,7 +35,7 @@ def text_of(format: str, **filters) -> str:
 
 
 def rows_of(format: str = "csv", **filters) -> list[dict]:
-    return list(csv.DictReader(io.StringIO(text_of(format, **filters), newline="")))
+    return list(csv.DictReader(io.StringIO(text_of(format, **filters).removeprefix("\ufeff"), newline="")))
 
 
 def cost_of(rows: list[dict], column: str = "cost_usd") -> Decimal:
@@ -105,6 +107,7 @@ def test_pandas_and_duckdb_read_it_as_it_is_meant(week, tmp_path):
     path.write_text(text_of("csv"), newline="")
     frame = pandas.read_csv(path, parse_dates=["occurred_at"])
     assert len(frame) == shown.calls
+    assert list(frame.columns) == list(exports.COLUMNS), "the mark is no part of a name"
     assert frame["cost_usd"].sum() == pytest.approx(float(shown.cost))
     assert str(frame["occurred_at"].dt.tz) == "UTC" and frame["input_tokens"].sum() == shown.input_tokens
     assert frame["user_email"].value_counts()["alice@example.com"] == 20
@@ -112,6 +115,7 @@ def test_pandas_and_duckdb_read_it_as_it_is_meant(week, tmp_path):
     def ask(what: str, source: str):
         return duckdb.sql(f"SELECT {what} FROM {source}").fetchall()[0]
 
+    assert ask("count(DISTINCT id)", f"read_csv('{path}')") == (shown.calls,)
     total = ask("sum(cost_usd::DECIMAL(20, 9)), count(*), year(min(occurred_at))", f"read_csv('{path}')")
     assert total == (shown.cost, shown.calls, 2026)
     lines = tmp_path / "usage.ndjson"
@@ -125,6 +129,21 @@ def test_pandas_and_duckdb_read_it_as_it_is_meant(week, tmp_path):
     assert ask(
         "sum(BilledCost::DECIMAL(30, 15)), sum(x_Calls), sum(x_InputTokens)", f"read_csv('{billing}')"
     ) == (shown.cost, shown.calls, shown.input_tokens)  # fmt: skip
+
+
+def test_the_guide_makes_parquet_of_it_by_one_statement(week, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    guide = (Path(__file__).parents[2] / "docs/guides/export.md").read_text()
+    (statement,) = re.findall(r"^```sql\n(.*?)^```", guide, re.S | re.M)
+    for filters in ({}, {"service": "whisper"}):  # some with tags; none
+        shown = rows_of(**filters)
+        Path("usage.ndjson").write_text(text_of("ndjson", **filters))
+        duckdb.sql(statement)
+        (found,) = duckdb.sql("SELECT sum(cost_usd), count(*), sum(input_tokens) FROM 'usage.parquet'").fetchall()
+        assert found == (cost_of(shown), len(shown), sum(int(row["input_tokens"]) for row in shown))
+        types = dict(row[:2] for row in duckdb.sql("DESCRIBE FROM 'usage.parquet'").fetchall())
+        assert types["cost_usd"] == "DECIMAL(20,9)" and types["occurred_at"].startswith("TIMESTAMP")
+        assert tuple(types) == exports.COLUMNS
 
 
 HOSTILE = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1+1", '=HYPERLINK("http://x","y")']
@@ -152,6 +171,42 @@ def test_quotes_commas_and_line_breaks_survive(owner):
     feature = 'a "quoted", and\nbroken line; é'
     record([an_event(feature=feature)], now=NOW)
     assert [row["feature"] for row in rows_of()] == [feature]
+
+
+#: As they are typed into forms: emoji, right to left, quotes, line breaks, and what a spreadsheet would calculate.
+TYPED = [
+    "🎵 song",
+    "שלום",
+    "مرحبا, 'x'",
+    'a "quoted" one',
+    "two\nlines",
+    "two\r\nlines",
+    "=1+1",
+    "+49 30",
+    "-5",
+    "@me",
+    "\ttab",
+]
+
+
+def test_excel_reads_every_name_as_it_was_typed(owner, tmp_path):
+    """Excel knows UTF-8 by the mark, and a line by CR LF; line feeds within quotes stay in their cell."""
+    at = microseconds(NOW)
+    record([an_event(feature=text, user=owner.pk, at_us=at + n) for n, text in enumerate(TYPED)], now=NOW)
+    data = text_of("csv").encode()
+    assert data.startswith(b"\xef\xbb\xbfid,occurred_at,"), "one mark, then the first name"
+    assert data.count(b"\xef\xbb\xbf") == 1 and data.endswith(b"\r\n")
+    outside = re.sub(rb'"(?:[^"]|"")*"', b"", data)
+    assert outside.count(b"\r\n") == outside.count(b"\n") == outside.count(b"\r") == 1 + len(TYPED)
+    shown = [f"'{text}" if text.lstrip()[0] in "=+-@" or text[0] == "\t" else text for text in TYPED]
+    assert [row["feature"] for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))] == shown
+    path = tmp_path / "usage.csv"
+    path.write_bytes(data)
+    assert pandas.read_csv(path).set_index("id")["feature"].tolist() == shown
+    asked = f"SELECT id, feature FROM read_csv('{path}') ORDER BY occurred_at"
+    assert [feature for _, feature in duckdb.sql(asked).fetchall()] == shown
+    assert text_of("focus").startswith("BilledCost,"), "FinOps tools read the first name as it stands"
+    assert text_of("csv", feature="none such").encode().startswith(b"\xef\xbb\xbfid,"), "a file without calls too"
 
 
 def test_focus_tells_each_meter_of_a_call(owner):
@@ -187,7 +242,7 @@ def test_a_file_is_named_by_its_period():
     half = wanted(end=datetime(2026, 11, 20, 12, 30, tzinfo=UTC) + timedelta(seconds=1))
     assert export(half, format="focus").filename == "costwatch-focus-2026-11-14-2026-11-20T1230Z.csv"
     with pytest.raises(ValueError, match="csv, json, ndjson, focus"):
-        export(wanted(), format="xls")
+        export(wanted(), format="parquet")
 
 
 def run(*arguments: str) -> str:

@@ -324,6 +324,11 @@ def test_the_migration_and_the_models_agree():
     [
         ("UPDATE tracking_dailyuserrollup SET cost = cost + 1", "DailyUserRollup [2026-11-20, 5]: cost"),
         ("DELETE FROM tracking_hourlymodelrollup", "HourlyModelRollup"),
+        ("DELETE FROM tracking_dailymodelrollup", "DailyModelRollup [2026-11-20, openai, gpt-4o-2024-08-06, chat]"),
+        (
+            "UPDATE tracking_dailykeyrollup SET calls = 2",
+            "DailyKeyRollup [2026-11-20, 5, key_1]: calls 1 in the ledger",
+        ),
         ("UPDATE tracking_analysisrollup SET feature = 'other'", "AnalysisRollup [song-1, other"),
         ("DELETE FROM tracking_analysis", "'song-1' has calls, and no row of its own"),
         ("DELETE FROM tracking_recordedevent", "0 ids are written down"),
@@ -332,7 +337,7 @@ def test_the_migration_and_the_models_agree():
     ],
 )
 def test_the_audit_names_what_was_tampered_with(tamper, named):
-    record([an_event(user=5, analysis="song-1")], now=NOW)
+    record([an_event(user=5, analysis="song-1", tags={"api_key": "key_1"}), an_event(tags={"api_key": ""})], now=NOW)
     assert audit().ok
     with connection.cursor() as cursor:
         cursor.execute(tamper)

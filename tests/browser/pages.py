@@ -1,0 +1,40 @@
+"""The pages that are looked at in every size and theme. `{call}`, `{user}`, `{limit}`: what the scene has of them."""
+
+#: Name of the screenshot -> address. Staff look at them, in a workspace with all kinds of calls and hostile names.
+PAGES = {
+    "login": "/login/?next=/account/",
+    "overview": "/",
+    "overview-today-by-user": "/?period=today&by=user",
+    "overview-of-one-feature": "/?period=90d&by=service&feature=summary",
+    "overview-wrong": "/?period=never&by=nothing&since=x",
+    "calls": "/calls/",
+    "calls-filtered": "/calls/?feature=summary&status=ok&sort=cost&tag=team%3Dblue",
+    "calls-by-id": "/calls/?q=nothing-has-this-id",
+    "call": "/calls/{call}/",
+    "analyses": "/analyses/",
+    "analyses-none": "/analyses/?q=nothing",
+    "analysis": "/analysis/?id=report-17",
+    "analysis-hostile": "/analysis/?id=" + "z" * 200,
+    "users": "/users/",
+    "user": "/users/{user}/",
+    "models": "/models/",
+    "model": "/model/?provider=openai&model=gpt-4o-mini",
+    "price-book": "/models/prices/?q=gpt-4o-mini",
+    "price-model": "/models/price/?provider=openai&model=house-model",
+    "budgets": "/budgets/",
+    "budget": "/budgets/{limit}/",
+    "budget-ask": "/budgets/{limit}/ask/",
+    "budget-own": "/budgets/own/",
+    "alerts": "/alerts/?show=all",
+    "alerts-none": "/alerts/?show=unread&type=digest",
+    "optimise": "/optimise/",
+    "optimise-nothing": "/optimise/?since=2020-01-01&until=2020-01-02",
+    "estimate": "/estimate/?model=gpt-4o&model=<b>nobody&input_tokens=1000&calls=10",
+    "keys": "/account/keys/",
+    "first-call": "/first-call/",
+    "account": "/account/",
+    "password": "/account/password/",
+    "not-found": "/nothing-here/",
+}
+#: Pages that need no login.
+OPEN = {"login"}

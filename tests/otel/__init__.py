@@ -1,0 +1,1 @@
+"""Real instrumentation libraries, in an environment of their own, sending to the real endpoint."""

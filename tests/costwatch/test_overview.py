@@ -274,6 +274,7 @@ def count(client, path: str) -> list[str]:
     return [query["sql"] for query in captured if "SAVEPOINT" not in query["sql"]]
 
 
+@pytest.mark.django_db(transaction=True)  # limits are read by a connection of their own
 def test_it_asks_at_most_twelve_questions_however_much_there_is(client, workspace, owner, staff):
     BudgetLimit.objects.create(scope="everyone", period="month", amount="310")
     BudgetLimit.objects.create(scope="each_user", period="day", amount="7")

@@ -1,6 +1,6 @@
 """From a crossing to its delivery: a real worker and beat, a receiver on this machine. Prints one line of JSON.
 
-    .venv/bin/python -m benchmarks.alerts [--crossings 20]
+    python benchmarks/alerts.py [--crossings 20]
 
 Runs on a folder of its own with the embedded broker; DATABASE_URL and REDIS_URL choose others. Each crossing is written
 by a call that passes a threshold of a limit of its own; its time is that until the receiver has the webhook.
@@ -20,6 +20,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+# Not this folder: its modules would stand before the product's own.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 arguments = argparse.ArgumentParser(description=__doc__)
 arguments.add_argument("--crossings", type=int, default=20)

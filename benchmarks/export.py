@@ -6,10 +6,8 @@ python benchmarks/export.py --database-url postgres://... # in a database of its
 
 import argparse
 import json
-import os
 import resource
 import sys
-import tempfile
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -18,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from own_database import own_database  # noqa: E402
 from recorder import make_events, set_up  # noqa: E402
 
 
@@ -74,27 +73,9 @@ def main() -> None:
     parser.add_argument("--database-url", default="", help="a PostgreSQL server; SQLite in a temporary file without")
     parser.add_argument("--rows", type=int, default=100_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="costwatch-bench-") as folder:
-        os.environ |= {"DATA_DIR": folder, "SPOOL_DIR": f"{folder}/spool"}
-        if not options.database_url:
-            os.environ["DATABASE_URL"] = f"sqlite:///{folder}/bench.sqlite3"
-            set_up()
-            run(options.rows)
-            return
-        import psycopg
-
-        server, name = options.database_url.rpartition("/")[0], f"costwatch_bench_{os.getpid()}"
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
-            admin.execute(f'CREATE DATABASE "{name}"')
-            try:
-                os.environ["DATABASE_URL"] = f"{server}/{name}"
-                set_up()
-                run(options.rows)
-            finally:
-                from django.db import connections
-
-                connections.close_all()
-                admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with own_database(options.database_url):
+        set_up()
+        run(options.rows)
 
 
 if __name__ == "__main__":

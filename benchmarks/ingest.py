@@ -16,7 +16,6 @@ import pstats
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from own_database import own_database  # noqa: E402
 from recorder import make_events, set_up  # noqa: E402
 
 BATCH = 500
@@ -149,29 +149,10 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
 
-    def work() -> None:
+    os.environ["API_REQUESTS_PER_MINUTE"] = "1000000"
+    with own_database(options.database_url):
         set_up()
         profile(options.events) if options.profile else run(options.events, options.clients)
-
-    with tempfile.TemporaryDirectory(prefix="costwatch-bench-") as folder:
-        os.environ |= {"DATA_DIR": folder, "SPOOL_DIR": f"{folder}/spool", "API_REQUESTS_PER_MINUTE": "1000000"}
-        if not options.database_url:
-            os.environ["DATABASE_URL"] = f"sqlite:///{folder}/bench.sqlite3"
-            work()
-            return
-        import psycopg
-
-        server, name = options.database_url.rpartition("/")[0], f"costwatch_bench_{os.getpid()}"
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
-            admin.execute(f'CREATE DATABASE "{name}"')
-            try:
-                os.environ["DATABASE_URL"] = f"{server}/{name}"
-                work()
-            finally:
-                from django.db import connections
-
-                connections.close_all()
-                admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 if __name__ == "__main__":

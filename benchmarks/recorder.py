@@ -19,13 +19,14 @@ import os
 import pstats
 import random
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from own_database import own_database  # noqa: E402
 
 BATCH = 500
 MODELS = (
@@ -262,27 +263,9 @@ def main() -> None:
     parser.add_argument("--limits", action="store_true")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="costwatch-bench-") as folder:
-        os.environ |= {"DATA_DIR": folder, "SPOOL_DIR": f"{folder}/spool"}
-        if not options.database_url:
-            os.environ["DATABASE_URL"] = f"sqlite:///{folder}/bench.sqlite3"
-            set_up()
-            run(options, Path(folder) / "spool")
-            return
-        import psycopg
-
-        server, name = options.database_url.rpartition("/")[0], f"costwatch_bench_{os.getpid()}"
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
-            admin.execute(f'CREATE DATABASE "{name}"')
-            try:
-                os.environ["DATABASE_URL"] = f"{server}/{name}"
-                set_up()
-                run(options, Path(folder) / "spool")
-            finally:
-                from django.db import connections
-
-                connections.close_all()
-                admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with own_database(options.database_url) as folder:
+        set_up()
+        run(options, folder / "spool")
 
 
 if __name__ == "__main__":

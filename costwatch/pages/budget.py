@@ -72,18 +72,18 @@ def budgets(request: HttpRequest) -> HttpResponse:
     """The limits that bind the reader and what was asked for; for staff, all limits and what is to be decided."""
     now = timezone.now()
     lines = lines_of_user(request.user, at=now)
-    limits, older = _all(request, now) if sees_all_limits(request.user) else ([], "")
+    sees_all = sees_all_limits(request.user)
+    limits, older = _all(request, now) if sees_all else ([], "")
     decides = _decides(request)
     context = {
         "budget_lines": lines,
         "for_more": {line.limit_id for line in lines if may_ask(line.standing)},
         "asked_for": asked_by(request.user),
-        "sees_all_limits": sees_all_limits(request.user),
+        "sees_all_limits": sees_all,
         "limits": limits,
         "older": older,
         "to_decide": open_increases(limit=MOST_ASKED) if decides else [],
         "decides": decides,
-        "now": now,
     }
     return render(request, "costwatch/budgets.html", context)
 
@@ -93,7 +93,6 @@ def _decides(request: HttpRequest) -> bool:
 
 
 def _all(request: HttpRequest, now: datetime) -> tuple[list[tuple[ShownLimit, BudgetLine | None]], str]:
-
     after = whole(request.GET.get("after"))
     found = all_limits(at=now, limit=MOST_LIMITS + 1, after=after)
     page = found[:MOST_LIMITS]
@@ -126,7 +125,6 @@ def budget_detail(request: HttpRequest, limit_id: int) -> HttpResponse:
         "chart": _burn_chart(found) if found.burn else None,
         "windows": [(window, _line_of_window(window)) for window in found.windows],
         "decides": _decides(request),
-        "now": now,
     }
     return render(request, "costwatch/budget_detail.html", context)
 

@@ -55,6 +55,11 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute=50),
         "options": {"expires": 3000},
     },
+    "sum-closed-spans": {
+        "task": "tracking.tasks.sum_closed_spans",
+        "schedule": crontab(minute=30),
+        "options": {"expires": 3000},
+    },
     "sweep-expired-holds": {
         "task": "budgets.tasks.sweep_expired_holds",
         "schedule": 60.0,

@@ -21,6 +21,7 @@ from tracking.models import (
 from tracking.periods import Period, day_of
 from tracking.queries import Totals
 from tracking.rollups import MEASURES
+from tracking.span_reads import summed
 
 _SUMS = (
     (DailyFeatureRollup, frozenset({"feature", "model"})),
@@ -41,7 +42,7 @@ def sums(where: Where) -> Totals | None:
     rollup = next((rollup for rollup, has in _SUMS if wanted <= has), None)
     if rollup is None:
         return None
-    rows = rollup.objects.filter(day__gte=day_of(where.since), day__lt=day_of(where.until), **where.filters)
+    rows = summed(rollup, Period(day_of(where.since), day_of(where.until))).filter(**where.filters)
     if where.user_id is not None:
         rows = rows.filter(user_id=where.user_id)
     if where.api_key:

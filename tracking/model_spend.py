@@ -16,6 +16,7 @@ from tracking.pricing.meters import METERS
 from tracking.pricing.receipts import receipt_from_json
 from tracking.queries import Totals
 from tracking.rollups import MEASURES
+from tracking.span_reads import summed
 
 MOST_MODELS = 300
 #: Receipts that are added up for what was paid by meter.
@@ -60,7 +61,7 @@ def used(
     """The models of a period's calls, of one user where given, dearest first; `of`: one provider's model. One query."""
     rollup = DailyModelRollup if user_id is None else DailyUserModelRollup
     now = Q(day__gte=period.start, day__lt=period.end)
-    rows = rollup.objects.filter(now | Q(day__gte=before.start, day__lt=before.end))
+    rows = summed(rollup, period, before)
     if user_id is not None:
         rows = rows.filter(user_id=user_id)
     if of is not None:

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 from tracking.fields import ExactDecimalField, UsdField
@@ -237,6 +238,7 @@ class DailyUserFeatureRollup(Rollup):  # noqa: DJ008 - inherited
 
     class Meta:
         constraints = _key("user_id", "day", "feature", name="rollup_user_day_feature")
+        indexes = [BrinIndex(fields=["day"], name="user_feature_days")]  # a plain one on SQLite
 
 
 class DailyUserModelRollup(Rollup):  # noqa: DJ008 - inherited
@@ -248,6 +250,82 @@ class DailyUserModelRollup(Rollup):  # noqa: DJ008 - inherited
 
     class Meta:
         constraints = _key("user_id", "day", "provider", "model", "service", name="rollup_user_day_model")
+        indexes = [BrinIndex(fields=["day"], name="user_model_days")]  # a plain one on SQLite
+
+
+class SummedSpan(models.Model):
+    """A stretch of days that is over, of which sums are kept: a third of a month, a month or a quarter.
+
+    What writes to one of its days later on marks it invalid in the same transaction. See tracking.spans.
+    """
+
+    starts = models.DateField()
+    ends = models.DateField(help_text="the first day that is not part of it")
+    days = models.SmallIntegerField()
+    valid = models.BooleanField(default=False, help_text="its sums are those of its days")
+    summed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = _key("starts", "ends", name="summed_span")
+
+    def __str__(self) -> str:
+        return f"{self.starts} to {self.ends}"
+
+
+class SpanModelRollup(Rollup):  # noqa: DJ008 - inherited
+    span_id = models.IntegerField()
+    provider = models.CharField(max_length=40)
+    model = models.CharField(max_length=200)
+    service = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = _key("span_id", "provider", "model", "service", name="rollup_span_model")
+
+
+class SpanKeyRollup(Rollup):  # noqa: DJ008 - inherited
+    span_id = models.IntegerField()
+    user_id = models.BigIntegerField()
+    api_key = models.CharField(max_length=500)
+
+    class Meta:
+        constraints = _key("span_id", "user_id", "api_key", name="rollup_span_user_key")
+
+
+class SpanFeatureRollup(Rollup):  # noqa: DJ008 - inherited
+    span_id = models.IntegerField()
+    feature = models.CharField(max_length=200)
+    model = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = _key("span_id", "feature", "model", name="rollup_span_feature_model")
+
+
+class SpanUserRollup(Rollup):  # noqa: DJ008 - inherited
+    span_id = models.IntegerField()
+    user_id = models.BigIntegerField()
+
+    class Meta:
+        constraints = _key("span_id", "user_id", name="rollup_span_user")
+
+
+class SpanUserFeatureRollup(Rollup):  # noqa: DJ008 - inherited
+    span_id = models.IntegerField()
+    user_id = models.BigIntegerField()
+    feature = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = _key("span_id", "user_id", "feature", name="rollup_span_user_feature")
+
+
+class SpanUserModelRollup(Rollup):  # noqa: DJ008 - inherited
+    span_id = models.IntegerField()
+    user_id = models.BigIntegerField()
+    provider = models.CharField(max_length=40)
+    model = models.CharField(max_length=200)
+    service = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = _key("span_id", "user_id", "provider", "model", "service", name="rollup_span_user_model")
 
 
 class AnalysisRollup(Rollup):  # noqa: DJ008 - inherited

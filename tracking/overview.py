@@ -26,6 +26,7 @@ from tracking.models import (
     HourlyModelRollup,
 )
 from tracking.periods import Period, day_of, start_of
+from tracking.span_reads import summed
 
 DIMENSIONS = ("service", "model", "feature", "user", "provider")
 #: The most names of a dimension that are read; the dearest.
@@ -146,8 +147,7 @@ def timeline(
         spans = Q()
         for period in hours_of:
             spans |= Q(hour__gte=period.starts_at, hour__lt=period.ends_at)
-        own = {_column(name): value for name, value in filters.items()}
-        rows = rows.union(_timed(hourly.model.objects.filter(spans, **own), "hour"), all=True)
+        rows = rows.union(_timed(hourly.model.objects.filter(spans, **_filters(filters)), "hour"), all=True)
     days: dict[date, Sums] = {}
     hours: dict[datetime, Sums] = {}
     for row in rows:
@@ -277,7 +277,11 @@ def _in(source: _Rollup, since: date, until: date, filters: Mapping[str, str]) -
         if source.by_hour
         else {"day__gte": since, "day__lt": until}
     )
-    return source.model.objects.filter(**span, **{_column(name): value for name, value in filters.items()})
+    return source.model.objects.filter(**span, **_filters(filters))
+
+
+def _filters(filters: Mapping[str, str]) -> dict[str, str]:
+    return {_column(name): value for name, value in filters.items()}
 
 
 def _timed(rows: QuerySet, column: str) -> QuerySet:
@@ -303,11 +307,18 @@ def _now_and_before(
         zip(_KEYS, [*(Cast(_column(name), CharField()) for name in dimensions), *[Value("")] * 3], strict=False)
     )
     nothing = Value(ZERO, output_field=UsdField())
-    rows = _in(source, before.start, period.end, filters).order_by()
-    return rows.values(source=Value(number), **keys).annotate(
-        **{f"sum_{name}": Coalesce(Sum(name, filter=now), 0) for name in ("calls", "unpriced", "errors")},
-        sum_cost=Coalesce(Sum("cost", filter=now), nothing),
-        before=Coalesce(Sum("cost", filter=then), nothing),
+    if source.by_hour:
+        rows = _in(source, before.start, period.end, filters)
+    else:
+        rows = summed(source.model, before, period).filter(**_filters(filters))
+    return (
+        rows.order_by()
+        .values(source=Value(number), **keys)
+        .annotate(
+            **{f"sum_{name}": Coalesce(Sum(name, filter=now), 0) for name in ("calls", "unpriced", "errors")},
+            sum_cost=Coalesce(Sum("cost", filter=now), nothing),
+            before=Coalesce(Sum("cost", filter=then), nothing),
+        )
     )
 
 

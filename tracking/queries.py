@@ -33,6 +33,7 @@ from tracking.models import (
 )
 from tracking.periods import Period
 from tracking.rollups import MEASURES
+from tracking.span_reads import summed
 from tracking.users import emails_of
 
 __all__ = [
@@ -120,12 +121,13 @@ class UserTotals:
 
 def totals(*, period: Period, user_id: int | None = None) -> Totals:
     """The sums of a period, of one user where given."""
-    return _one(_by_user(period, user_id) if user_id is not None else _in(DailyFeatureRollup, period))
+    return _one(_in(DailyUserRollup, period, user_id) if user_id is not None else _in(DailyFeatureRollup, period))
 
 
 def by_day(*, period: Period, user_id: int | None = None) -> list[DayTotals]:
     """The sums of every day of the period, oldest first; days without calls are there too."""
-    rows = _by_user(period, user_id) if user_id is not None else _in(DailyFeatureRollup, period)
+    rollup = DailyFeatureRollup if user_id is None else DailyUserRollup
+    rows = _of(rollup.objects.filter(day__gte=period.start, day__lt=period.end), user_id)
     found = {row["day"]: _totals(row) for row in _summed(rows.values("day"))}
     return [DayTotals(day=day, totals=found.get(day, Totals())) for day in period.days]
 
@@ -162,12 +164,12 @@ def top_users(*, period: Period, limit: int = 10) -> list[UserTotals]:
 
 
 def _in(model, period: Period, user_id: int | None = None) -> QuerySet:
-    rows = model.objects.filter(day__gte=period.start, day__lt=period.end)
+    """The rows of a period, to be added up: its days are not told apart."""
+    return _of(summed(model, period), user_id)
+
+
+def _of(rows: QuerySet, user_id: int | None) -> QuerySet:
     return rows if user_id is None else rows.filter(user_id=user_id)
-
-
-def _by_user(period: Period, user_id: int) -> QuerySet:
-    return _in(DailyUserRollup, period, user_id)
 
 
 def _summed(rows: QuerySet) -> QuerySet:

@@ -189,7 +189,7 @@ def _from_rollup(ask: Ask, source: _Source, first: int, limit: int | None) -> Re
     time = next((name for name in ask.group_by if name in TIMES), "")
     most = MAX_GROUPS if limit is None else limit
     rows = read_groups(
-        table=source.model._meta.db_table,
+        rollup=source.model,
         column=source.by,
         time=time,
         zone=ask.zone,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from operator import add
 from zoneinfo import ZoneInfo
@@ -24,6 +25,7 @@ from tracking.models import (
     HourlyModelRollup,
 )
 from tracking.rows import Row, from_db_time
+from tracking.spans import mark, oldest_open_day
 
 #: The sums that every rollup keeps, in the order of the tuples below.
 MEASURES = (
@@ -102,7 +104,7 @@ def add_to_rollups(rows: Iterable[Row]) -> None:
     """Add the rows to every rollup, within the caller's transaction. Days are those of the site's TIME_ZONE."""
     sums: tuple[dict[tuple, tuple[int, ...]], ...] = tuple({} for _ in SPECS)
     spans: dict[tuple, tuple[str, str]] = {}  # of analyses: first and last call
-    zone = settings.TIME_ZONE
+    zone, recorded_at = settings.TIME_ZONE, ""
     for row in rows:
         at = row.occurred_at
         hour, day = _hour_and_day(at[:16], zone)
@@ -123,7 +125,18 @@ def add_to_rollups(rows: Iterable[Row]) -> None:
             into[key] = added if before is None else tuple(map(add, before, added))
         first, last = spans.get(keys[0], (at, at))
         spans[keys[0]] = (min(first, at), max(last, at))
+        recorded_at = row.recorded_at
     _upsert([_sorted(spec, into, spans) for spec, into in zip(SPECS, sums, strict=True)])
+    if recorded_at:
+        _mark_closed({key[0] for key in sums[-1]}, recorded_at)
+
+
+def _mark_closed(days: set[str], recorded_at: str) -> None:
+    """Tell that sums of closed spans are not right any more. Nearly all days are open: then this is one comparison."""
+    now = from_db_time(recorded_at)
+    oldest = oldest_open_day(now).isoformat()
+    if min(days) < oldest:
+        mark((date.fromisoformat(day) for day in days if day < oldest), now=now)
 
 
 def _sorted(spec: Spec, sums: dict[tuple, tuple[int, ...]], spans: dict[tuple, tuple[str, str]]) -> list[tuple]:

@@ -37,3 +37,11 @@ def prune_ids() -> int:
     from tracking import pruning
 
     return pruning.prune_ids(at=datetime.now(UTC))
+
+
+@shared_task
+def sum_closed_spans() -> int:
+    """Sum the thirds of months, the months and the quarters that are over; returns how many it summed."""
+    from tracking.summing import sum_spans
+
+    return len(sum_spans(now=datetime.now(UTC)))

@@ -15,12 +15,16 @@ from budgets.models import BudgetLimit, BudgetWindow
 _BUDGETS = (
     "refusalcount limitchange crossing holdleg hold budgetwindow budgetincrease budgetlimit limitbook budgetconfig"
 )
-_ROLLUPS = "hourlymodel dailymodel dailykey dailyfeature dailyuser dailyuserfeature dailyusermodel analysis"
+_ROLLUPS = (
+    "hourlymodel dailymodel dailykey dailyfeature dailyuser dailyuserfeature dailyusermodel analysis "
+    "spanmodel spankey spanfeature spanuser spanuserfeature spanusermodel"
+)
 _ALERTS = "delivery alertread alertmute costalert channel alertpreference forgotten"
 _TABLES = [
     *(f"alerts_{name}" for name in _ALERTS.split()),
     *(f"budgets_{name}" for name in _BUDGETS.split()),
     *(f"tracking_{name}rollup" for name in _ROLLUPS.split()),
+    "tracking_summedspan",
     "tracking_apiusagelog",
     "tracking_recordedevent",
     "tracking_resultkey",

@@ -37,6 +37,7 @@ UNPRICED_CORRECTED = 50  # one of so many unpriced calls is priced by a correcti
 NEEDED = (
     *("limits", "traffic", "budgets.operations", "budgets.settling", "costwatch.accounts.keys", "tracking.corrections"),
     *("tracking.ledger", "tracking.pricing.book", "tracking.recording", "tracking.rollups", "tracking.rows"),
+    "tracking.summing",
 )
 
 
@@ -329,6 +330,7 @@ def run(options: argparse.Namespace) -> None:
     from traffic import Company, calls_of_day, days_before
 
     from tracking.models import ApiUsageLog
+    from tracking.summing import sum_spans
 
     call_command("migrate", verbosity=0)
     assert settings.TIME_ZONE == "UTC", "The days of the rollups are made for UTC."
@@ -353,6 +355,7 @@ def run(options: argparse.Namespace) -> None:
     make_analyses(past.analyses, now)
     make_limits(users, keys, days, now)
     record_live(users, LIVE_CALLS, datetime.now(UTC))
+    sum_spans(now=datetime.now(UTC))
     with connection.cursor() as cursor:
         tidy(cursor, connection.vendor)
     seconds = round(time.perf_counter() - began)

@@ -293,7 +293,7 @@ UNUSUAL_MAX_CALLS = env.whole("UNUSUAL_MAX_CALLS", 200_000, minimum=1, maximum=1
 # --- API ----------------------------------------------------------------------------------------
 # How long a login token is accepted.
 LOGIN_HOURS = env.whole("LOGIN_HOURS", 10, minimum=1, maximum=8_760, unit="hours")
-# Requests in a minute: of one key or account; without one, of an address.
+# Requests in a minute: of one key or account; and those that are refused (401, 403), of an address.
 API_REQUESTS_PER_MINUTE = env.whole("API_REQUESTS_PER_MINUTE", 1200, minimum=1, maximum=1_000_000, unit="requests")
 # Logins tried in a minute: for one account, and from one address.
 LOGINS_PER_MINUTE = env.whole("LOGINS_PER_MINUTE", 10, minimum=1, maximum=1_000, unit="logins")

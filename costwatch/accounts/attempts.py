@@ -1,8 +1,9 @@
-"""Logins that are tried: counted by the minute, for an account and from an address, by all processes together.
+"""What is tried without being allowed: logins, for an account and from an address, and requests that are refused, from
+an address. Counted by the minute, by all processes together.
 
 In Redis where there is one. Without it each process has a cache of its own, and so many workers would let so many times
-as many guesses pass: there a row of the database is counted up instead. Logins are few; requests are not, and are
-counted by each process for itself (`costwatch.api.throttles`).
+as many guesses pass: there a row of the database is counted up instead. Both are few; requests that are answered are
+not, and are counted by each process for itself (`costwatch.api.throttles`).
 """
 
 from __future__ import annotations
@@ -36,9 +37,28 @@ def too_many(request: Any, email: str) -> bool:
     return any(counted)
 
 
+def too_many_refused(request: Any) -> bool:
+    """Whether a request that is refused (401, 403) is one too many from its address. Counts it.
+
+    Each process remembers for the rest of the minute that there are too many: then nothing is written any more.
+    """
+    address = BaseThrottle().get_ident(request) or "?"
+    known = f"throttle:refused:{_hashed(address)}:{int(time.time() // MINUTE_S)}"
+    try:
+        if cache.get(known):
+            return True
+        over = count("refused-address", address) > settings.API_REQUESTS_PER_MINUTE
+        if over:
+            cache.set(known, True, MINUTE_S)
+    except Exception as error:  # whatever a Redis client raises
+        logger.warning("Refused requests are not counted: %s", type(error).__name__)
+        return False
+    return over
+
+
 def count(kind: str, who: str) -> int:
-    """Count one login; returns how many there were in this minute. 0 where that cannot be told."""
-    key, minute = f"{kind}:{hashlib.sha256(who.encode()).hexdigest()[:32]}", int(time.time() // MINUTE_S)
+    """Count one login or refused request; returns how many there were in this minute. 0 where that cannot be told."""
+    key, minute = f"{kind}:{_hashed(who)}", int(time.time() // MINUTE_S)
     try:
         if settings.REDIS_URL:
             cache.add(f"throttle:{key}:{minute}", 0, 2 * MINUTE_S)
@@ -46,10 +66,14 @@ def count(kind: str, who: str) -> int:
         with transaction.atomic():
             return _count_row(key, minute)
     except (DatabaseError, OSError) as error:
-        logger.warning("Logins are not counted: %s", type(error).__name__)
+        logger.warning("Attempts are not counted: %s", type(error).__name__)
     except Exception as error:  # whatever a Redis client raises
-        logger.warning("Logins are not counted: %s", type(error).__name__)
+        logger.warning("Attempts are not counted: %s", type(error).__name__)
     return 0
+
+
+def _hashed(who: str) -> str:
+    return hashlib.sha256(who.encode()).hexdigest()[:32]
 
 
 def _count_row(key: str, minute: int) -> int:

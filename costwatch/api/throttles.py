@@ -1,4 +1,8 @@
-"""How many requests are taken in a minute: of a key, an account or an address; and how many logins."""
+"""How many requests are taken in a minute: of a key, an account or an address; and how many logins.
+
+Requests that are refused for who sends them (401, 403) are counted by their address: what is tried with many tokens, or
+with none, has nothing else in common. A valid token is never turned away for what others send from its address.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from django.conf import settings
 from django.core.cache import cache
 from rest_framework.throttling import BaseThrottle
 
-from costwatch.accounts.attempts import MINUTE_S, too_many
+from costwatch.accounts.attempts import MINUTE_S, too_many, too_many_refused
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +56,10 @@ class RequestThrottle(MinuteThrottle):
         if request.auth is not None:
             return f"key:{request.auth.public_id or request.auth.pk}"
         return f"user:{request.user.pk}" if request.user and request.user.pk else f"address:{self.get_ident(request)}"
+
+    def refused(self, request: Any) -> bool:
+        """Count a request without a valid token, or without the permission; whether it is one too many."""
+        return too_many_refused(request)
 
 
 class LoginThrottle(BaseThrottle):

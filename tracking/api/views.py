@@ -8,7 +8,13 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, status
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import (
+    APIException,
+    AuthenticationFailed,
+    NotAuthenticated,
+    ParseError,
+    PermissionDenied,
+)
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -85,6 +91,18 @@ class ApiView(APIView):
     scopes: dict[str, str] = {}
     #: the largest body it takes, in bytes
     max_body_bytes = MAX_BODY_BYTES
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        """Who is not known or not allowed never gets as far as the throttles: they are asked here whether there were
+        too many of such requests already (`refused`), which then is what is answered.
+        """
+        try:
+            super().initial(request, *args, **kwargs)
+        except (AuthenticationFailed, NotAuthenticated, PermissionDenied):
+            for throttle in self.get_throttles():
+                if hasattr(throttle, "refused") and throttle.refused(request):
+                    self.throttled(request, throttle.wait())
+            raise
 
 
 def endpoint(

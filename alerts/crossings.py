@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
+from itertools import groupby
+from operator import attrgetter
 
 from django.db import OperationalError, transaction
 from django.db.models import Q
@@ -20,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: So many are claimed in one transaction.
 BATCH = 100
+#: What the alerts of one line have in common, whatever amount the limit had when it was passed.
+_LINE = ("type", "limit_id", "window_start", "subject", "threshold")
 
 
 def claim_crossings(*, at: datetime, most: int = 10_000) -> int:
@@ -95,24 +101,39 @@ def resolve_limits(*, at: datetime) -> int:
     """
     kinds = (Type.THRESHOLD, Type.EXCEEDED, Type.REFUSED, Type.PAUSED)
     rows = CostAlert.objects.filter(type__in=kinds, window__isnull=False)
-    rows = rows.filter(Q(resolved_at=None) | Q(window_end__gt=at))
+    rows = rows.filter(Q(resolved_at=None) | Q(window_end__gt=at)).select_related("window__limit")
+    ordered = rows.order_by(*_LINE, "pk").iterator(chunk_size=500)
     changed = 0
-    for alert in rows.select_related("window__limit").order_by("pk").iterator(chunk_size=500):
-        holds = _holds(alert, alert.window, at)
-        if holds == (alert.resolved_at is None):
-            continue
-        again = CostAlert.objects.filter(pk=alert.pk, resolved_at=alert.resolved_at)
-        changed += again.update(resolved_at=None if holds else at, updated_at=at)
+    for _, line in groupby(ordered, key=attrgetter(*_LINE)):
+        alerts = list(line)
+        present = _present(alerts, at)
+        for alert in alerts:
+            holds = alert is present and _holds(alert, alert.window, at)
+            if holds == (alert.resolved_at is None):
+                continue
+            again = CostAlert.objects.filter(pk=alert.pk, resolved_at=alert.resolved_at)
+            changed += again.update(resolved_at=None if holds else at, updated_at=at)
     return changed
+
+
+def _present(alerts: Sequence[CostAlert], at: datetime) -> CostAlert:
+    """Which of the alerts of one line can hold, where the limit had several amounts: that of the amount it has now, else
+    the latest.
+    """
+    exact = (alert for alert in reversed(alerts) if alert.limit_amount == _limit_now(alert.window, at))
+    return next(exact, alerts[-1])
+
+
+def _limit_now(window: BudgetWindow, at: datetime) -> Decimal:
+    extra = window.extra_until is not None and window.extra_until > at
+    return window.limit_amount + (window.extra_amount if extra else 0)
 
 
 def _holds(alert: CostAlert, window: BudgetWindow, at: datetime) -> bool:
     over = (window.ends_at is not None and window.ends_at <= at) or window.closed_at is not None
     if over or window.version != window.limit.version:
         return False
-    limit = window.limit_amount
-    if window.extra_until is not None and window.extra_until > at:
-        limit += window.extra_amount
+    limit = _limit_now(window, at)
     if alert.type in (Type.THRESHOLD, Type.EXCEEDED):
         return window.spent >= alert.threshold * limit
     if alert.type == Type.PAUSED:

@@ -18,7 +18,7 @@ from alerts.planning import plan
 logger = logging.getLogger(__name__)
 
 #: What a finding says of an alert that is there already; who was told and what was sent stays as it is.
-_REFRESHED = ("severity", "title", "text", "spent", "limit_amount", "held", "facts", "details")
+_REFRESHED = ("severity", "title", "text", "spent", "limit_amount", "held", "facts", "details", "window_id")
 
 
 def raise_alerts(findings: Iterable[Finding], *, at: datetime) -> list[CostAlert]:

@@ -83,14 +83,17 @@ def of_crossing(crossing: Crossing, *, type_: Type, user_id: int | None) -> Find
 
 
 def _key(type_: Type, crossing: Crossing) -> str:
-    """One alert for each limit, window and threshold. The window by its time: a limit that ends and comes back has
-    other rows for the same span. What is counted belongs to it: another target is another line to cross.
+    """One alert for each limit, window, threshold and amount: a limit that was raised and is used up again is news, one
+    that is back at an amount that was told is none. The window by its time: a limit that ends and comes back has other
+    rows for the same span. What is counted belongs to it: another target is another line to cross.
     """
     window, limit = crossing.window, crossing.window.limit
     subject = window.subject or f"{limit.scope}:{limit.target or limit.group_id or limit.user_id or ''}"
     parts = [type_, limit.pk, limit.period, f"{window.starts_at:%Y%m%dT%H%M%SZ}"]
     if type_ in (Type.THRESHOLD, Type.EXCEEDED):
         parts.append(f"{crossing.threshold.normalize():f}")
+    if type_ != Type.RESUMED:  # a window ends once, whatever its limit was
+        parts.append(f"{crossing.limit_amount.normalize():f}")
     return ":".join(map(str, [*parts, subject]))
 
 

@@ -10,6 +10,7 @@ from django.db import connection, connections, transaction
 from alerts.crossings import claim_crossings, resolve_limits
 from alerts.models import AlertRead, CostAlert, Delivery
 from alerts.wording import of_crossing
+from budgets.changes import give_increase
 from budgets.errors import BudgetExceeded
 from budgets.models import Crossing
 from budgets.operations import post, reserve
@@ -81,6 +82,54 @@ def test_never_a_second_alert_for_the_same_limit_window_and_threshold(owner):
     assert not Crossing.objects.filter(claimed_at=None).exists()
     assert types() == ["threshold"]
     assert Delivery.objects.count() == 1
+
+
+def test_a_limit_that_is_raised_and_exceeded_again_is_told_once_at_each_amount(owner, staff):
+    limit = make_limit("10", scope="user", user=owner)
+    spend("11", user=owner.pk)
+    claim_crossings(at=LATER)
+    first = CostAlert.objects.get(type="exceeded")
+
+    def amount_is(amount):
+        limit.amount = Decimal(amount)
+        limit.save(at=LATER)
+        claim_crossings(at=LATER)
+        resolve_limits(at=LATER)
+
+    amount_is("1000")
+    assert not CostAlert.objects.filter(resolved_at=None).exists()
+    spend("1000", user=owner.pk)
+    claim_crossings(at=LATER)
+    resolve_limits(at=LATER)
+    told = CostAlert.objects.filter(type="exceeded", resolved_at=None).get()
+    assert told != first and told.limit_amount == 1000, "the alert of the amount before is over"
+    assert "$1,011.00 of $1,000.00 is spent" in told.text
+    assert Delivery.objects.filter(alert=told, channel__owner=owner).count() == 1, "it is sent"
+    with pytest.raises(BudgetExceeded):
+        reserve(call_at(user=owner.pk), hold_id=new_id(), amount=Decimal(1))
+    claim_crossings(at=LATER)
+    alerts, sent = CostAlert.objects.count(), Delivery.objects.count()
+    for amount in ("10", "1000", "10"):
+        amount_is(amount)
+    assert (CostAlert.objects.count(), Delivery.objects.count()) == (alerts, sent), "no amount is told twice"
+    assert CostAlert.objects.filter(type="exceeded", resolved_at=None).get() == first
+
+
+def test_calls_that_are_refused_again_after_more_was_approved_are_told(owner, staff):
+    limit = make_limit("10", scope="user", user=owner)
+
+    def refuse():
+        with pytest.raises(BudgetExceeded):
+            reserve(call_at(user=owner.pk), hold_id=new_id(), amount=Decimal(5))
+        claim_crossings(at=LATER)
+        return Delivery.objects.filter(alert__type="refused").count()
+
+    spend("7", user=owner.pk)
+    assert refuse() == 1
+    give_increase(limit, amount=Decimal(20), until=NOON + timedelta(days=2), why="a fair", by=staff, at=NOON)
+    spend("20", user=owner.pk)
+    assert refuse() == 2
+    assert refuse() == 2, "once at each amount"
 
 
 def test_the_next_window_is_told_anew(owner):

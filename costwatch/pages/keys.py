@@ -1,5 +1,8 @@
 """The reader's API keys: made and rotated, when their secret is shown this once; and revoked."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django import forms
@@ -8,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
@@ -26,6 +30,21 @@ SCOPES = (
     ("admin", "admin: change limits and channels, as far as the account may"),
 )
 _MOST = 100
+_USED = {
+    "provider": "openai", "model": "gpt-4o-mini", "feature": "hello",
+    "usage": {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500},
+}  # fmt: skip
+_ASKED = {"model": "gpt-4o-mini", "max_completion_tokens": 500, "messages": [{"role": "user", "content": "Hello"}]}
+#: Of each scope: what the line does, the name of its address, and what it sends; the harmless ones first.
+_TRIES = (
+    ("read", "See how your budgets stand", "api-budgets", None),
+    (
+        "call", "Ask whether a call would be admitted, and what it may cost; nothing is set aside", "api-check",
+        {"provider": "openai", "endpoint": "/v1/chat/completions", "request": _ASKED},
+    ),
+    ("admin", "List your keys", "api-keys", None),
+    ("ingest", "Record a made-up call of $0.00045 for the feature hello", "api-usage", _USED),
+)  # fmt: skip
 _NAMES = {"budget.amount": "amount", "budget.period": "period"}
 
 
@@ -60,6 +79,33 @@ class KeyForm(forms.Form):
         amount = self.cleaned_data["amount"]
         budget = {"amount": amount, "period": self.cleaned_data["period"] or Period.MONTH}
         return values if amount is None else {**values, "budget": budget}
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A line that works with a key as it is printed."""
+
+    scope: str
+    says: str
+    line: str = field(repr=False)  # holds the secret
+
+
+@sensitive_variables("secret")
+def tries_of(scopes: Sequence[str], *, base: str, secret: str) -> list[Try]:
+    """For each scope of a key, a line to copy and run; none where the pages are part of a project without the API."""
+    found = []
+    for scope, says, name, body in _TRIES:
+        if scope not in scopes:
+            continue
+        try:
+            address = reverse(name)
+        except NoReverseMatch:
+            continue
+        line = f'curl -s {base}{address} -H "Authorization: Bearer {secret}"'
+        if body is not None:
+            line += f""" -H "Content-Type: application/json" -d '{json.dumps(body)}'"""
+        found.append(Try(scope, says, line))
+    return found
 
 
 @login_required
@@ -116,7 +162,7 @@ def _page(request: HttpRequest, form: KeyForm, *, made: ApiKey | None = None, se
         "keys": [_shown(secrets, budgets, now) for secrets in found if secrets],
         "made": made,
         "secret": secret,
-        "base": request.build_absolute_uri("/").rstrip("/"),
+        "tries": tries_of(made.scopes, base=f"{request.scheme}://{request.get_host()}", secret=secret) if made else [],
     }
     return render(request, "costwatch/keys.html", context)
 

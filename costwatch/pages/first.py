@@ -12,6 +12,8 @@ from django.views.decorators.http import require_http_methods
 
 from costwatch.accounts.keys import create_key
 from costwatch.pages.live import mark_of
+from tracking.api.access import sees_all
+from tracking.calls import latest_calls
 
 
 @login_required
@@ -27,4 +29,8 @@ def first_call(request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
             return redirect("keys")
-    return render(request, "costwatch/first_call.html", {"secret": secret, "mark": mark_of(request)})
+    user_id = None if sees_all(request.user) else request.user.pk
+    context = {"secret": secret, "has_calls": bool(latest_calls(user_id=user_id, limit=1).calls)}
+    if not context["has_calls"]:
+        context["mark"] = mark_of(request)
+    return render(request, "costwatch/first_call.html", context)

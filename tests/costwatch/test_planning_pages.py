@@ -1,9 +1,11 @@
 """Pages that plan: what could be saved, estimates, alerts, keys, and the first hour."""
 
+import json
 import re
 import subprocess
 from datetime import timedelta
 from decimal import Decimal
+from html import unescape
 
 import pytest
 from django.utils import timezone
@@ -227,6 +229,26 @@ class TestKeys:
         assert "refused from now on" in client.post(f"/account/keys/{public_id}/revoke/", follow=True).content.decode()
         assert client.post(f"/account/keys/{public_id}/revoke/").status_code == 404
 
+    @pytest.mark.django_db(transaction=True)
+    def test_every_line_to_try_works_as_it_is_printed(self, client, owner, live_server):
+        client.force_login(owner)
+        host = {"HTTP_HOST": live_server.url.removeprefix("http://")}
+        made = {"name": "ci", "scopes": ["read", "ingest", "call", "admin"], "period": "month"}
+        html = client.post("/account/keys/", made, **host).content.decode()
+        lines = dict(re.findall(r'id="try-(\w+)"[^>]*>(.*?)</pre>', html, re.S))
+        assert set(lines) == set(made["scopes"])
+        for scope, line in lines.items():
+            assert f'data-copy="#try-{scope}"' in html
+            run = subprocess.run(["bash", "-c", unescape(line)], capture_output=True, text=True, timeout=20)
+            answer = json.loads(run.stdout)
+            assert answer.get("status") in (None, "recorded") and "detail" not in answer, (scope, run.stdout)
+        assert ApiUsageLog.objects.get().cost == Decimal("0.00045"), "only the line for ingest records"
+
+    def test_only_lines_that_the_key_may_use_are_shown(self, client, owner):
+        client.force_login(owner)
+        html = self.make(client, scopes=["call"]).content.decode()
+        assert re.findall(r'<pre class="cw-code" id="try-(\w+)"', html) == ["call"]
+
     @pytest.mark.parametrize(
         ("fields", "says"),
         [
@@ -266,6 +288,15 @@ class TestTheFirstHour:
         row = ApiUsageLog.objects.get()
         assert (row.user_id, row.feature, row.cost) == (owner.pk, "hello", Decimal("0.00045"))
         assert "Make a key and show the line" not in page(client, "/")
+
+    def test_in_a_full_workspace_it_waits_for_nothing(self, client, owner, member, workspace):
+        workspace.call(user=member, days_ago=3)
+        client.force_login(owner)
+        assert "Waiting for the first call" in page(client, "/first-call/"), "those of others are not his"
+        workspace.call(user=owner, days_ago=3)
+        for html in (page(client, "/first-call/"), client.post("/first-call/").content.decode()):
+            assert "Waiting for" not in html and "No calls yet" not in html and "data-live-reload" not in html
+            assert "calls here already" in html and "snippet-python" in html
 
     def test_a_key_is_made_by_a_form_alone(self, client, owner):
         client.force_login(owner)

@@ -11,9 +11,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from alerts.findings import Finding
-from alerts.kinds import Type
+from alerts.kinds import RANK, Type
 from alerts.models import AlertMute, AlertPreference, AlertRead, CostAlert
-from alerts.planning import plan
+from alerts.planning import plan, plan_raised
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def raise_alerts(findings: Iterable[Finding], *, at: datetime) -> list[CostAlert
     """Write an alert with its deliveries for each finding that is new, in one transaction. Returns the new ones.
 
     One whose key is known is brought up to date and holds (again): nothing is sent a second time. Where it had been
-    resolved meanwhile, it is unread again.
+    resolved meanwhile, it is unread again. Where it has become more severe, it is sent to whom it was not sent before.
     """
     by_key = {finding.dedupe_key: finding for finding in findings}
     if not by_key:
@@ -85,6 +85,8 @@ def _refresh(alert: CostAlert, finding: Finding, *, at: datetime) -> None:
     if changed:
         alert.updated_at = at
         alert.save(update_fields=[*changed, "updated_at"])
+    if RANK[alert.severity] > RANK[before["severity"]] and not finding.silent:
+        plan_raised(alert, at=at)
 
 
 def _say(alert: CostAlert, finding: Finding) -> None:

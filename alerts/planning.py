@@ -32,10 +32,31 @@ def plan(alert: CostAlert, *, at: datetime) -> list[Delivery]:
     )
     if alert.type in BUNDLES:  # for one channel only, planned by `alerts.bundles`
         return []
-    owned = {user.pk: user for user in people if wishes.hears(user.pk)}
-    channels = list(_channels(list(owned.values()), alert, at=at))
+    channels = _channels([user for user in people if wishes.hears(user.pk)], alert, at=at)
     planned = [delivery for channel in channels if wants(channel, alert) for delivery in deliveries(alert, channel, at)]
     return Delivery.objects.bulk_create(planned)
+
+
+def plan_raised(alert: CostAlert, *, at: datetime) -> None:
+    """Tell of an alert that has become more severe: by the channels that had none of it so far, each once, and at once
+    by those where it still waits for a digest or for the end of quiet hours. Where it was sent, it is not sent again.
+
+    Within the transaction of the change. May be called again: a channel and recipient has one delivery of an alert.
+    """
+    people = told(alert)
+    wishes = _Wishes(people, alert, at=at)
+    hearing = [user for user in people if wishes.hears(user.pk)]
+    AlertRead.objects.filter(alert=alert, user__in=[user.pk for user in hearing]).update(read_at=None)
+    if alert.type in BUNDLES:
+        return
+    known = set(Delivery.objects.filter(alert=alert).values_list("channel", flat=True))
+    channels = [channel for channel in _channels(hearing, alert, at=at) if wants(channel, alert)]
+    planned = [one for channel in channels if channel.pk not in known for one in deliveries(alert, channel, at)]
+    Delivery.objects.bulk_create(planned, ignore_conflicts=True)
+    at_once = [channel.pk for channel in channels if channel.pk in known and not collects(channel, alert)]
+    waiting = Delivery.objects.filter(alert=alert, channel__in=at_once, attempts=0, carried_by=None)
+    waiting = waiting.filter(state__in=[Delivery.State.PLANNED, Delivery.State.COLLECTED])
+    waiting.update(state=Delivery.State.PLANNED, next_at=AT_ONCE)
 
 
 def deliveries(alert: CostAlert, channel: Channel, at: datetime) -> list[Delivery]:

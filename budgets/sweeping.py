@@ -11,6 +11,7 @@ from django.db.models import Q
 from budgets import operations
 from budgets.calls import Call
 from tracking.events import SERVICE_BY_OPERATION, CallEvent
+from tracking.items import operation_told
 from tracking.models import ApiUsageLog, RecordedEvent
 from tracking.recording import record
 from tracking.truth import UNKNOWN
@@ -68,11 +69,12 @@ def _event(hold_id: UUID, amount: Decimal, call: Call) -> CallEvent:
     tags = dict(call.tags)
     if call.api_key:
         tags.setdefault("api_key", call.api_key)
+    operation = operation_told({"operation": call.operation, "endpoint": call.endpoint, "model": call.model})
     return CallEvent(
         id=str(hold_id),
         at_us=int(call.at.timestamp()) * 1_000_000 + call.at.microsecond,
         provider=call.provider,
-        operation=call.operation if call.operation in SERVICE_BY_OPERATION else "other",
+        operation=operation if operation in SERVICE_BY_OPERATION else "other",
         endpoint=call.endpoint,
         source="hold",
         model_asked=call.model,

@@ -296,7 +296,7 @@ def event_of(values: Mapping[str, Any], *, id: str, at: datetime, user: int | st
         id=id,
         at_us=(at - EPOCH) // timedelta(microseconds=1),
         provider=values["provider"],
-        operation=values.get("operation") or (operation_of(endpoint) if endpoint else _guessed(values)),
+        operation=operation_told(values),
         endpoint=endpoint,
         model_asked=values.get("model_asked") or values.get("model", ""),
         model_served=values.get("model", ""),
@@ -321,8 +321,12 @@ def event_of(values: Mapping[str, Any], *, id: str, at: datetime, user: int | st
     )
 
 
-def _guessed(values: Mapping[str, Any]) -> str:
-    """The operation that quantities speak of, where neither it nor the endpoint is told."""
+def operation_told(values: Mapping[str, Any]) -> str:
+    """The operation of an item, as it is told; else that of its endpoint, else what quantities and model speak of."""
+    if values.get("operation"):
+        return values["operation"]
+    if values.get("endpoint"):
+        return operation_of(values["endpoint"])
     told = {**values.get("facts", {}), **values.get("meters", {})}
     for name, operation in (
         ("characters", "speech"), ("audio_seconds", "transcription"), ("images", "image_generation"),

@@ -78,7 +78,8 @@ def _unpriced(at_most: int | None, of: tuple[str, str] | None) -> Iterator[list[
     """Batches of unpriced rows, newest first, without those that were priced since."""
     rows = ApiUsageLog.objects.filter(price_status="unpriced").order_by("-occurred_at", "-id")
     if of is not None:
-        rows = rows.filter(provider=of[0], model=of[1])
+        # A call that was told late stands under the model that was held for: the one that answered is named beside it.
+        rows = rows.filter(Q(model=of[1]) | Q(model_served=of[1], corrects__isnull=False), provider=of[0])
     after: ApiUsageLog | None = None
     left = at_most
     while left is None or left > 0:
@@ -111,7 +112,7 @@ def _priced(row: Row, now: datetime, pricing: Pricing) -> Row | None:
         status=row.status,
         http_status=row.http_status,
         quality=row.quality,
-        batch=row.service == "batch",
+        batch="batch" in (row.service, row.tier),
         usage=None if row.raw_usage is None else json.loads(row.raw_usage),
         facts=json.loads(row.facts),
     )

@@ -2,7 +2,8 @@
 
 A call whose hold expired stands in the ledger with the status "unknown", at what had been held. When its event arrives
 after all (a process that slept, a spool that was away), that row is taken back in full and the truth is added: two
-corrections, each with the dimensions of its own, so that every sum is right. Once, however often the event comes.
+corrections, both under the dimensions of that row, as corrections always are. So a call stands in one place, whatever
+its event says, and every sum, list and file finds it there. Once, however often the event comes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from tracking.rows import Row, db_time, derived_id, from_db_time
 UNKNOWN = "unknown"
 #: Where events come from that others send: they tell of the calls of one account.
 REPORTED = ("api", "import", "otel")
+#: What calls are summed, listed and filtered by. The model that answered is still told by `model_served`.
+DIMENSIONS = ("provider", "model", "service", "user_id", "feature", "analysis_id", "tags")
 
 
 def late_truths(known: Mapping[str, Row], *, now: datetime) -> tuple[list[Row], set[str]]:
@@ -45,6 +48,7 @@ def late_truths(known: Mapping[str, Row], *, now: datetime) -> tuple[list[Row], 
             corrects=before.id,
             occurred_at=before.occurred_at,
             recorded_at=db_time(now),
+            **{name: getattr(before, name) for name in DIMENSIONS},
         )
         settled.add(before.id)
         if not claim_ids([(truth.id, truth.id, truth.occurred_at)], now=now):

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import uuid
+from datetime import timedelta
 from decimal import Decimal
 from urllib.parse import urlencode
 
@@ -36,7 +38,9 @@ def exported(*arguments: str) -> list[dict]:
 
 @pytest.fixture(params=["UTC", "Asia/Kolkata", "America/Los_Angeles"])
 def corrected(request, settings, ledger, owner, member):
-    """Calls on both sides of midnight; of those without a price one that got it later, one whose result came later."""
+    """Calls on both sides of midnight; of those without a price one that got it later, one whose result came later;
+    one whose hold expired before it was told, under other names than were held for.
+    """
     settings.TIME_ZONE = request.param
     midnight = today(ledger.now).starts_at
     for seconds in (-1, 0, 1):
@@ -55,7 +59,12 @@ def corrected(request, settings, ledger, owner, member):
     for meter in ("input_tokens", "output_tokens"):
         Rate.objects.create(provider="openai", model="our-model", meter=meter, amount=1, own=True, source="us")
     assert reprice(now=ledger.now).priced == 1
-    assert ApiUsageLog.objects.exclude(corrects=None).count() == 2
+    late, when = str(uuid.uuid4()), ledger.now - timedelta(days=1)
+    told = {"id": late, "at_us": int(when.timestamp() * 1_000_000)}
+    unknown = {"status": "unknown", "quality": "estimated", "usage": None, "cost_usd": "0.5", "operation": "other"}
+    ledger.call(owner, model="gpt-4o", feature="held", tags={"team": "green"}, endpoint="", **unknown, **told)
+    ledger.call(owner, feature="told", analysis="track-1", tags={"team": "grey"}, **told)
+    assert ApiUsageLog.objects.exclude(corrects=None).count() == 4
     return request.param
 
 
@@ -69,6 +78,10 @@ FILTERS = [
     {"service": "whisper"},
     {"analysis": "track-1"},
     {"feature": "nothing"},
+    {"feature": "held"},
+    {"feature": "told"},
+    {"service": "chat"},
+    {"service": "other"},
 ]
 
 

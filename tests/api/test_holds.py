@@ -15,7 +15,7 @@ from budgets import operations
 from budgets.errors import BudgetUnavailable
 from budgets.models import BudgetWindow, Hold
 from budgets.sweeping import sweep_holds
-from tests.api.conftest import Caller
+from tests.api.conftest import Caller, query
 from tests.budgets import conftest as budgets
 from tests.tracking.test_ingestion import an_item
 from tracking.audit import audit
@@ -129,6 +129,27 @@ def test_what_an_expired_hold_has_cost_is_told_by_its_owner(alice, bob):
     assert ApiUsageLog.objects.get().status == "unknown"
     assert post(alice, "usage", told(held["id"]), code=201)["status"] == "recorded"
     assert sum(row.cost for row in ApiUsageLog.objects.all()) == Decimal("0.0075")
+    assert audit().ok
+
+
+def test_an_expired_hold_that_is_told_under_other_names_stands_in_one_place(alice):
+    make_limit("5", scope="everyone")
+    held = hold(alice, expires_in_s=1, feature="first")
+    sweep_holds(now=timezone.now() + timedelta(seconds=2))
+    assert ApiUsageLog.objects.get().service == "chat", "as for an event that tells no more"
+    post(alice, f"holds/{held['id']}/settle", {**USED, "feature": "second"})
+    ends = {"since": (timezone.now() - timedelta(days=2)).isoformat()}
+    for filters, cost, calls in (
+        ({"feature": "first"}, "0.0075", 1), ({"feature": "second"}, "0", 0), ({"service": "chat"}, "0.0075", 1),
+        ({"service": "other"}, "0", 0),
+    ):  # fmt: skip
+        groups = alice.get(f"{V1}/reports", group_by="feature", **filters, **ends)["groups"]
+        assert sum(Decimal(one["cost"]) for one in groups) == Decimal(cost), filters
+        listed = alice.get(f"{V1}/usage", **filters, **ends)["usage"]
+        assert [(one["cost"], one["calls"]) for one in listed] == [(cost, 1)] * calls, filters
+        file = alice.ask("GET", f"{V1}/usage/export?{query({'format': 'ndjson', **filters, **ends})}")
+        lines = [json.loads(line) for line in b"".join(file.streaming_content).splitlines()]
+        assert [(one["cost_usd"], one["calls"]) for one in lines] == [(cost, 1)] * calls, filters
     assert audit().ok
 
 
@@ -264,7 +285,7 @@ def test_a_hold_of_which_nothing_is_heard_counts_as_spent_until_the_truth_comes(
     assert sweep_holds(now=timezone.now() + timedelta(seconds=59)) == 0
     assert sweep_holds(now=timezone.now() + timedelta(seconds=61)) == 1
     assert standing() == ("0.0075", "0")
-    assert hold(alice, id=held["id"], expires_in_s=60)["state"] == "expired"
+    assert "has expired" in hold(alice, id=held["id"], expires_in_s=60, code=409)["detail"]
     assert "cost_usd 0" in post(alice, f"holds/{held['id']}/void", code=409)["detail"]
     settled = post(alice, f"holds/{held['id']}/settle", {"usage": {"prompt_tokens": 100, "completion_tokens": 50}})
     assert (settled["state"], settled["cost"], standing()) == ("settled", "0.00075", ("0.00075", "0"))

@@ -10,8 +10,9 @@ from django.db.models import Sum
 from tracking.audit import audit
 from tracking.calls import call
 from tracking.events import CallEvent
-from tracking.models import ApiUsageLog, DailyFeatureRollup
+from tracking.models import ApiUsageLog, DailyFeatureRollup, Rate
 from tracking.recording import record
+from tracking.repricing import reprice
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -50,7 +51,26 @@ def test_the_truth_takes_the_place_of_the_estimate_once():
     shown = call(uuid.UUID(call_id)).call
     assert (shown.status, shown.cost, shown.corrected) == ("ok", Decimal("0.0075"), True)
     sums = {row.model: (row.calls, row.cost) for row in DailyFeatureRollup.objects.all()}
-    assert sums == {"gpt-4o": (0, Decimal(0)), "gpt-4o-2024-08-06": (1, Decimal("0.0075"))}
+    assert sums == {"gpt-4o": (1, Decimal("0.0075"))}, "where it was counted before"
+    assert ApiUsageLog.objects.get(corrects=call_id, status="ok").model_served == "gpt-4o-2024-08-06"
+
+
+def test_a_truth_that_waits_for_its_price_gets_it():
+    """A batch's line of a model that nobody knew, told after the hold for another model had expired."""
+    call_id = str(uuid.uuid4())
+    record([unknown(call_id)], now=NOW)
+    told = truth(call_id, batch=True)
+    told.model_asked = told.model_served = "our-model"
+    record([told], now=NOW)
+    assert call(uuid.UUID(call_id)).call.price_status == "unpriced"
+    for meter in ("input_tokens", "output_tokens"):
+        for tier, amount in (("standard", 4), ("batch", 2)):
+            Rate.objects.create(
+                provider="openai", model="our-model", meter=meter, tier=tier, amount=amount, own=True, source="us"
+            )
+    assert reprice(now=NOW, of=("openai", "our-model")).priced == 1
+    assert call(uuid.UUID(call_id)).call.cost == Decimal("0.003"), "at the price of batches"
+    assert audit().differences == []
 
 
 def test_an_estimate_never_takes_the_place_of_the_truth():

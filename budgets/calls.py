@@ -21,6 +21,7 @@ class Call:
     tags: Mapping[str, str] = field(default_factory=dict)
     operation: str = ""
     endpoint: str = ""
+    asked: str = ""  # digest of what it may use at most, where a caller elsewhere holds money for it
 
     @property
     def models(self) -> tuple[str, ...]:

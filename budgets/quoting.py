@@ -6,6 +6,7 @@ is sent by somebody else: where a limit says `cap`, the model's own limit of out
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import uuid
@@ -104,6 +105,16 @@ def of_meters(
     if most is None:
         return found.without("nothing bounds its output: give max_output_tokens")
     return replace(found, output=Output(most))
+
+
+def digest_of(asked: Bound, amount: Decimal | None) -> str:
+    """What tells a request for money from another one: what the call may use at most, or the amount that is named.
+
+    Not what that costs: a price may change between a request and its repetition.
+    """
+    ways = tuple(tuple(sorted(way, key=repr)) for way in asked.ways)
+    named = format(amount.normalize(), "f") if amount is not None else ""
+    return hashlib.sha256(repr((replace(asked, ways=ways), named)).encode()).hexdigest()[:32]
 
 
 def check(call: Call, asked: Bound) -> Checked:

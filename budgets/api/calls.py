@@ -18,12 +18,13 @@ from budgets.errors import HoldNotFound
 from budgets.models import Hold
 from budgets.refusals import details_of
 from tracking.api.access import key_of
-from tracking.api.fields import Moment, Strict, Text, UsdInput, UsdText, Whole
+from tracking.api.fields import Moment, Strict, Text, UsdInput, UsdText, Whole, usd_text
 from tracking.api.ingest import reporter_of
 from tracking.api.views import ApiView, Conflict, endpoint
 from tracking.bounds import Bound
 from tracking.ingestion import ingest
 from tracking.items import Invalid, read_item
+from tracking.users import emails_of, ids_of
 
 #: How long money may be set aside, in seconds.
 MAX_HOLD_S = 7 * 86_400
@@ -90,7 +91,7 @@ class PlannedCall(Strict):
 class NewHold(PlannedCall):
     """A call for which money is set aside."""
 
-    id = serializers.UUIDField(required=False, help_text="of the call; the same again holds nothing more")
+    id = serializers.UUIDField(required=False, help_text="of the call; the same request again holds nothing more")
     amount_usd = UsdInput(required=False, help_text="USD to set aside; without: the most that the call can cost")
     expires_in_s = Whole(
         min_value=1, max_value=MAX_HOLD_S, required=False, help_text="seconds after which it counts as spent, unsettled"
@@ -152,19 +153,20 @@ class HoldList(ApiView):
     @endpoint("Set money aside for a call", body=NewHold, answer=HoldAnswer, code=201, problems=(402, 409, 503))
     def post(self, request: Any, query: dict, body: dict) -> dict:
         """Hold the most that the call can cost, in every budget that counts it, or in none: then 402 says which one
-        lacks room. Settle it with what the call used, or void it where nothing was billed.
+        lacks room. Settle it with what the call used, or void it where nothing was billed. The same request with the
+        same `id` holds nothing more while the hold is open; 409 where it is not, or was for something else.
         """
         now, hold_id = timezone.now(), body.get("id") or uuid.uuid4()
         expires_at = now + timedelta(seconds=body["expires_in_s"]) if body.get("expires_in_s") else None
-        call = _call(request, body, now)
-        told = quoting.reserve(
-            call, _bound(body), hold_id=hold_id, amount=body.get("amount_usd"), expires_at=expires_at
-        )
+        bound, amount = _bound(body), body.get("amount_usd")
+        call = replace(_call(request, body, now), asked=quoting.digest_of(bound, amount))
+        if body.get("id") and (was := Hold.objects.filter(pk=hold_id).first()):
+            return _shown(_repeated(was, call))
+        told = quoting.reserve(call, bound, hold_id=hold_id, amount=amount, expires_at=expires_at)
         if told.held is None:
             return {**_NONE, "id": hold_id, "state": "none" if told.checked else "unchecked"}
-        if told.held.repeated and _hold_of(request, hold_id).call != call.as_json():
-            raise Conflict("There is a hold of this id for another call.")
-        return _shown(Hold.objects.get(pk=hold_id))
+        held = Hold.objects.get(pk=hold_id)
+        return _shown(_repeated(held, call) if told.held.repeated else held)
 
 
 class HoldSettle(ApiView):
@@ -220,6 +222,28 @@ class HoldVoid(ApiView):
         return _shown(Hold.objects.get(pk=hold_id))
 
 
+_WAS = {
+    Hold.State.SETTLED: "was settled: its call has been paid for",
+    Hold.State.VOID: "was voided",
+    Hold.State.EXPIRED: "has expired and counts as spent: settle it with what its call used",
+}
+
+
+def _repeated(was: Hold, call: Call) -> Hold:
+    """The open hold of a request that is sent again. Raises `Conflict` where nothing is held for that request."""
+    asked, before = call.as_json(), dict(was.call)
+    if {**asked, "asked": ""} != {**before, "asked": ""}:
+        raise Conflict("There is a hold of this id for another call. Use another id, or send none.")
+    if was.state != Hold.State.OPEN:
+        raise Conflict(f"The hold of this id {_WAS[was.state]}. Nothing is held now: use another id, or send none.")
+    if asked["asked"] != before.get("asked"):
+        raise Conflict(
+            f"The hold of this id is open with {usd_text(was.amount)} USD, for other quantities or another amount than "
+            "these. Use another id, or send none; void this one if its call is not made."
+        )
+    return was
+
+
 def _bound(body: dict) -> Bound:
     if body.get("request") is None:
         names = ("provider", "model", "meters", "max_output_tokens", "batch")
@@ -240,6 +264,8 @@ def _call(request: Any, body: dict, at: datetime) -> Call:
         user = reporter.user_id
     elif not reporter.may_attribute:
         raise serializers.ValidationError({"user": "It must be yourself, without the permission to add usage logs."})
+    else:
+        user = _account_of(user)
     key = key_of(request)
     return Call(
         at=at,
@@ -253,6 +279,14 @@ def _call(request: Any, body: dict, at: datetime) -> Call:
         operation=body.get("operation", ""),
         endpoint=body.get("endpoint", ""),
     )
+
+
+def _account_of(user: int | str) -> int:
+    """The id of an account. Raises `ValidationError`: money held for nobody could not be settled."""
+    found = ids_of([user]).get(user)
+    if found is None or not emails_of([found]):
+        raise serializers.ValidationError({"user": f"There is no account {user}. Give the id or email of one."})
+    return found
 
 
 def _hold_of(request: Any, hold_id: uuid.UUID, *, missing_ok: bool = False) -> Hold | None:

@@ -10,42 +10,54 @@ import re
 #: Shows nothing, and keeps a program from seeing what stands on both sides of it as one thing.
 GAP = "\u200b"
 
-_ADDRESS = re.compile(r"[^\s@<>()]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+[.,;:!?]?")
-#: What mail and chat programs make links of: a scheme, or a host's name with letters after its last dot.
-_SCHEME = re.compile(r"(?i):(?=//)|(?<=\bjavascript):|(?<=\bmailto):|(?<=\bdata):|(?<=\btel):")
+#: An email address and nothing else: what stands before its @ holds no scheme, port, path or query.
+_ADDRESS = re.compile(r"\(?[A-Za-z0-9._%+'-]{1,64}@([A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}[).,;:!?]{0,3}")
+#: What mail and chat programs make links of: a scheme (whatever stands before `//`, and those that need none),
+_SCHEME = re.compile(
+    r"(?i):(?=[/\\]{2})|(?<=\bjavascript):|(?<=\bvbscript):|(?<=\bmailto):|(?<=\bdata):|(?<=\bfile):|(?<=\btel):"
+    r"|(?<=\bsms):|(?<=\bcallto):|(?<=\bskype):|(?<=\bsip):|(?<=\btg):|(?<=\bmagnet):|(?<=\bbitcoin):"
+)
+#: the name of a share, and a host: by a name with letters after its last dot, of whatever alphabet, or by a number.
+_SHARE = re.compile(r"\\(?=\\)")
+_HOST = re.compile(r"(?<=[^\s.])[.\u3002\uff0e\uff61](?=[^\W\d_](?:[^\W\d_]|[^\x00-\x7f]))")
+_NUMBER = re.compile(r"(?<!\d)(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(?=\d{1,3}(?!\d))")
+#: What Telegram takes for a mention, a command to a bot, a topic or a share of stock.
+_TELEGRAM = re.compile(r"[@#$/](?=[^\W\d]|\d+[^\W\d])")
 _MARK = re.compile(r"(?<!\w)[*_~]|[*_~](?!\w)")
-_HOST = re.compile(r"(?i)(?<=[\w-])\.(?=[^\W\d_]{2})")
 
 
 def unlinked(text: str, gap: str = GAP) -> str:
-    """`text` of which no program makes a link; email addresses stay as they are."""
+    """`text` of which no program makes a link to a page; email addresses stay as they are."""
     return " ".join(word if _ADDRESS.fullmatch(word) else _apart(word, gap) for word in text.split(" "))
 
 
-def _apart(word: str, gap: str) -> str:
-    return _HOST.sub(lambda dot: dot[0] + gap, _SCHEME.sub(lambda scheme: scheme[0] + gap, word))
+def _apart(text: str, gap: str = GAP) -> str:
+    """`text` without anything that a program makes a link of, email addresses included: some see a host in them."""
+    for pattern in (_SCHEME, _SHARE, _HOST):
+        text = pattern.sub(lambda found: found[0] + gap, text)
+    return _NUMBER.sub(lambda found: ".".join((found[1], gap + found[2], gap + found[3], gap)), text)
 
 
 def in_html(text: str) -> str:
-    """For HTML and for Telegram's part of it."""
-    return html.escape(unlinked(text))
+    """For Telegram's HTML: nobody is mentioned, and no command of a bot can be touched."""
+    return html.escape(_TELEGRAM.sub(lambda mark: mark[0] + GAP, _apart(text)))
 
 
 def in_slack(text: str) -> str:
     """For Markdown that Apprise turns into Slack's: `<!channel>`, `<@user>` and `<link|text>` are shown as written."""
-    plain = _unmarked(unlinked(text)).replace("\\", f"\\{GAP}")
+    plain = _unmarked(_apart(text)).replace("\\", f"\\{GAP}")
     return re.sub(r"([<>\[\]()!#])", r"\\\1", plain)
 
 
 def in_discord(text: str) -> str:
     """For Discord: markup is escaped, and nobody is mentioned."""
-    plain = unlinked(text).replace("@", f"@{GAP}").replace("<", f"<{GAP}")
+    plain = _apart(text).replace("@", f"@{GAP}").replace("<", f"<{GAP}")
     return re.sub(r"([\\`*_{}\[\]()#+!|~>-])", r"\\\1", plain)
 
 
 def inert(text: str) -> str:
     """For Teams, and services whose markup is not known: no mention, tag or link is left whole."""
-    plain = _unmarked(unlinked(text)).replace("@", f"@{GAP}").replace("<", f"<{GAP}")
+    plain = _unmarked(_apart(text)).replace("@", f"@{GAP}").replace("<", f"<{GAP}")
     return plain.replace("](", f"]{GAP}(")
 
 

@@ -117,9 +117,7 @@ def resolve_limits(*, at: datetime) -> int:
 
 
 def _present(alerts: Sequence[CostAlert], at: datetime) -> CostAlert:
-    """Which of the alerts of one line can hold, where the limit had several amounts: that of the amount it has now, else
-    the latest.
-    """
+    """Which of the alerts of one line can hold: that of the amount which the limit has now, else the latest."""
     exact = (alert for alert in reversed(alerts) if alert.limit_amount == _limit_now(alert.window, at))
     return next(exact, alerts[-1])
 

@@ -35,6 +35,7 @@ class Series:
     links: Sequence[str] = ()
     link: str = ""
     muted: bool = False  # "Other", drawn in grey
+    colour: int = 0  # one of the `MOST_SERIES` colours, from 1 on; 0: by its place in the chart
 
     @property
     def total(self) -> Decimal:
@@ -92,12 +93,27 @@ class Chart:
                     "links": list(one.links),
                     "link": one.link,
                     "muted": one.muted,
+                    "colour": self._colour(place),
                 }
-                for one in self.series
+                for place, one in enumerate(self.series)
             ],
             "totals": [self.text(sum_) for sum_ in self.sums] if self.stacked and len(self.series) > 1 else [],
             "lines": [{"name": o.name, "value": float(o.value), "text": self.text(o.value)} for o in self.lines],
         }
+
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """The names of the series, each with the class of its colour."""
+        named = enumerate(self.series)
+        return [(one.name, "" if one.muted else f"cw-s{self._colour(place)}") for place, one in named]
+
+    @property
+    def has_legend(self) -> bool:
+        """Whether there is anything to tell apart."""
+        return len(self.series) > 1 or bool(self.lines)
+
+    def _colour(self, place: int) -> int:
+        return self.series[place].colour or place % MOST_SERIES + 1
 
     @property
     def sums(self) -> list[Decimal]:

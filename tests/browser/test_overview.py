@@ -83,9 +83,60 @@ def test_the_tooltip_shows_names_as_data(workspace, owner, staff, open_page, com
     canvas = page.locator("[data-chart=spend] canvas").first
     expect(canvas).to_be_visible()
     box = canvas.bounding_box()
-    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + box["height"] * 0.5)
-    page.wait_for_timeout(300)
+    page.mouse.move(box["x"] + box["width"] * 0.925, box["y"] + box["height"] * 0.5)
+    expect(page.locator(".cw-tip-name")).to_have_text("{m0|<img src=x onerror=alert(1)>}")
     assert page.locator("[data-chart=spend] img").count() == 0
+
+
+#: The colour of a point of the chart, given as parts of its width and height.
+_PAINTED = """(canvas, [x, y]) => {
+  const point = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+  point.drawImage(canvas, -Math.round(canvas.width * x), -Math.round(canvas.height * y));
+  return point.getImageData(0, 0, 1, 1).data.join();
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_bar_stays_while_it_is_pointed_at_and_its_tooltip_has_the_colours(busy, staff, open_page, come_in, scheme):
+    page = open_page(scheme=scheme)
+    come_in(page, staff)
+    page.goto("/?period=7d")
+    canvas = page.locator("[data-chart=spend] canvas").first
+    expect(canvas).to_be_visible()
+    page.wait_for_timeout(600)  # the bars have grown
+    inside, beside = [0.925, 0.75], [0.875, 0.6]
+    bar, ground = canvas.evaluate(_PAINTED, inside), canvas.evaluate(_PAINTED, beside)
+    assert bar != ground
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * inside[0], box["y"] + box["height"] * inside[1])
+    expect(page.locator(".cw-tip-line").first).to_be_visible()
+    page.wait_for_timeout(200)
+    assert canvas.evaluate(_PAINTED, beside) != ground, "the day is marked"
+    assert canvas.evaluate(_PAINTED, inside) == bar, "and its bar is still there"
+    marks = page.locator(".cw-tip-mark").evaluate_all("all => all.map(one => getComputedStyle(one).backgroundColor)")
+    legend = page.locator(".cw-legend rect").evaluate_all("all => all.map(one => getComputedStyle(one).fill)")
+    assert len(legend) == 2 and marks[:2] == legend
+    assert page.locator(".cw-tip-title").evaluate("one => getComputedStyle(one).fontFamily").startswith("Inter")
+
+
+def test_a_name_of_the_legend_hides_its_bars_and_brings_them_back(busy, staff, open_page, come_in):
+    page = open_page()
+    come_in(page, staff)
+    page.goto("/?period=7d")
+    canvas = page.locator("[data-chart=spend] canvas").first
+    expect(canvas).to_be_visible()
+    page.wait_for_timeout(600)
+    before = canvas.evaluate(_PAINTED, [0.925, 0.75])
+    button = page.locator(".cw-legend").get_by_role("button", name="gpt-4o", exact=True)
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_have_attribute("aria-pressed", "false")
+    page.wait_for_timeout(400)
+    assert canvas.evaluate(_PAINTED, [0.925, 0.75]) != before
+    page.keyboard.press("Enter")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    page.wait_for_timeout(400)
+    assert canvas.evaluate(_PAINTED, [0.925, 0.75]) == before
 
 
 def test_a_new_call_arrives_within_two_seconds_and_takes_no_focus(busy, owner, open_page, come_in):

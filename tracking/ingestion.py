@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from django.db import DataError
 
 from tracking import gate
 from tracking.events import CallEvent
-from tracking.items import Invalid, event_of, read_item
+from tracking.items import EPOCH, Invalid, event_of, read_item
 from tracking.models import RecordedEvent
 from tracking.recording import content_hash, record
 from tracking.rows import event_id
@@ -130,7 +130,7 @@ def _own_id(name: str, reporter: Reporter) -> str:
 
 def _known_times(items: Sequence[_Item]) -> dict[str, datetime]:
     """When calls were made that are told again without a time: else the same item would differ from itself."""
-    ids = [item.id for item in items if not item.status and "id" in item.values and "at" not in item.values]
+    ids = [item.id for item in items if "id" in item.values and "at" not in item.values]
     known: dict[str, datetime] = {}
     for first in range(0, len(ids), 500):
         rows = RecordedEvent.objects.filter(id__in=ids[first : first + 500]).exclude(occurred_at=None)
@@ -212,6 +212,16 @@ def _record(items: Sequence[_Item], now: datetime) -> None:
         key = event_id(item.id)
         item.status = "recorded" if key in told.new else "conflict" if key in conflicts else "duplicate"
         item.errors = dict(_CONFLICT) if item.status == "conflict" else {}
+    _compare_again([item for item in items if item.status == "conflict" and "at" not in item.values])
+
+
+def _compare_again(items: Sequence[_Item]) -> None:
+    """Items without a time that another request told in the same moment: each took its own now for the call's time."""
+    times = _known_times(items) if items else {}
+    for item in items:
+        if item.event is not None and item.id in times:
+            item.event = replace(item.event, at_us=(times[item.id] - EPOCH) // timedelta(microseconds=1))
+    _look_up(items)
 
 
 def _look_up(items: Sequence[_Item]) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -194,3 +195,28 @@ def test_the_same_batch_from_several_at_once_is_counted_once(owner):
     assert sum(answer["recorded"] for answer in answers) == 40
     assert sum(answer["duplicates"] for answer in answers) == 120
     assert ApiUsageLog.objects.count() == 40 and audit().ok
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("as_batch", [False, True])
+def test_an_event_without_a_time_from_several_at_once_is_one_call(owner, as_batch):
+    """What a client does whose first try timed out: each request has a now of its own, and none sees another's row."""
+    key, senders = key_for(owner, "ingest"), 4
+    together = threading.Barrier(senders, timeout=30)
+
+    def post(one: dict) -> int:
+        try:
+            together.wait()
+            caller = Caller("sending", key)
+            response = caller.ask("POST", USAGE, [one, event()] if as_batch else one)
+            return response.json()["results"][0]["code"] if as_batch else response.status_code
+        finally:
+            connection.close()
+
+    for turn in range(5):
+        with ThreadPoolExecutor(senders) as pool:
+            codes = list(pool.map(post, [event(id=f"race-{turn}", at=...)] * senders))
+        assert sorted(codes) == [200] * (senders - 1) + [201]
+    other = event(id="race-0", at=..., feature="else")
+    assert Caller("sending", key).ask("POST", USAGE, other).status_code == 409
+    assert audit().ok

@@ -33,7 +33,7 @@ def make(*, users: Sequence[Any], staff: Any, since: datetime, now: datetime) ->
     for limit in limits:
         limit.active_from = since
         limit.full_clean()
-        limit.save(by=limit.owner or staff, at=now)
+        limit.save(by=limit.owner or staff, at=since)
     book.forget()
     ask_increase(
         limits[4], amount=Decimal("2.50"), until=now + timedelta(days=7), why="The album is mixed next week.", by=erin,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -41,14 +42,20 @@ class Moment:
 
 
 def past_calls(*, first_day: date, until: datetime, users: Sequence[int]) -> Iterator[CallEvent]:
-    """The calls from the morning of `first_day` on and before `until`, day by day; at most MAX_DAYS days."""
+    """The calls from the morning of `first_day` on and before `until`, in order of time; of at most MAX_DAYS days."""
     until_us = int(until.timestamp() * 1_000_000)
+    waiting: list[CallEvent] = []  # what was begun late in the evening goes on after midnight
     for number in range(min((until.date() - first_day).days + 1, MAX_DAYS)):
         day = first_day + timedelta(days=number)
         for index, event in enumerate(_day(day, number, users)):
             event.id = str(uuid.uuid5(NAMESPACE, f"{first_day} {day} {index}"))
-            if event.at_us < until_us:
-                yield event
+            waiting.append(event)
+        midnight = datetime.combine(day + timedelta(days=1), time(), UTC)
+        end_us = min(int(midnight.timestamp() * 1_000_000), until_us)
+        waiting.sort(key=lambda event: (event.at_us, event.id))
+        count = bisect_left(waiting, end_us, key=lambda event: event.at_us)
+        yield from waiting[:count]
+        del waiting[:count]
 
 
 def _day(day: date, number: int, users: Sequence[int]) -> Iterator[CallEvent]:

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from budgets import book
-from budgets.book import Limit
+from budgets.book import Limit, Snapshot
 from budgets.forecast import Ahead, Forecast, Past, forecast
 from budgets.models import Scope
 from budgets.outlook import Known, with_forecasts
@@ -145,32 +145,40 @@ def _known(user_id: int | None, figures: Figures | None) -> Known | None:
     )
 
 
-def daily_budget(*, at: datetime, filters: Mapping[str, str], by_hour: bool) -> tuple[str, Decimal] | None:
-    """The limit that bounds just these calls, as USD a day (or hour), and how it is called; the tightest of them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What a limit leaves for each day, or hour. USD."""
+
+    name: str
+    amount: Decimal
+    per: str  # day, hour
+
+
+def bound_of(*, at: datetime, filters: Mapping[str, str], by_hour: bool) -> Bound | None:
+    """The limit that bounds just these calls, as USD a day (or hour): of several the one that leaves the least.
 
     None where there is none, or more is filtered than a limit can say. No query: limits are kept in memory.
     """
     lengths = {"hour": 1} if by_hour else {"day": 1, "week": 7, "month": len(periods.month(at).days)}
-    found = []
-    for limit in book.current().limits:
-        if limit.rule.period in lengths and limit.is_active(at) and _bounds(limit, filters):
-            days = lengths[limit.rule.period]
-            title = f"{limit.rule.period.capitalize()} budget" + (" per day" if days > 1 else "")
-            found.append((days > 1, limit.amount / days, title))
-    if not found:
-        return None
-    _, amount, title = min(found)
-    return title, amount
+    per, snapshot = "hour" if by_hour else "day", book.current()
+    found = [
+        Bound(name=limit.name, amount=limit.amount / lengths[limit.rule.period], per=per)
+        for limit in snapshot.limits
+        if limit.rule.period in lengths and limit.is_active(at) and _bounds(snapshot, limit, filters, at)
+    ]
+    return min(found, key=lambda bound: bound.amount, default=None)
 
 
-def _bounds(limit: Limit, filters: Mapping[str, str]) -> bool:
+def _bounds(snapshot: Snapshot, limit: Limit, filters: Mapping[str, str], at: datetime) -> bool:
     if not filters:
         return limit.scope == Scope.EVERYONE
     (name, value), *more = filters.items()
     if more:
         return False
     if name == "user":
-        return limit.scope == Scope.EACH_USER or (limit.scope == Scope.USER and str(limit.user_id) == value)
+        if limit.scope == Scope.EACH_USER:
+            return value != "0" and not snapshot.is_replaced(limit, f"user:{value}", at)
+        return limit.scope == Scope.USER and str(limit.user_id) == value
     return limit.scope == name and limit.target == value
 
 

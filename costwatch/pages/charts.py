@@ -49,6 +49,7 @@ class Line:
 
     name: str
     value: Decimal
+    per: str = ""  # "a day", said behind the value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,7 +205,7 @@ def chart_of(asked: Asked, spending: Spending, filters: dict[str, str], emails: 
         )
         for stack in spending.stacks
     ]
-    bound = overview.daily_budget(at=asked.now, filters=filters, by_hour=spending.by_hour)
+    bound = overview.bound_of(at=asked.now, filters=filters, by_hour=spending.by_hour)
     return Chart(
         id="spend",
         title=f"Spend by {'hour' if spending.by_hour else 'day'} and {BY[asked.by].lower()}, {asked.title.lower()}",
@@ -213,7 +213,7 @@ def chart_of(asked: Asked, spending: Spending, filters: dict[str, str], emails: 
         titles=[_long_label(moment) for moment in moments],
         keys=[] if spending.by_hour else [day.isoformat() for day in moments],
         series=series,
-        lines=[Line(name=bound[0], value=bound[1])] if bound else [],
+        lines=[Line(name=bound.name, value=bound.amount, per=f"a {bound.per}")] if bound else [],
         first_column="Hour" if spending.by_hour else "Day",
     )
 

@@ -126,7 +126,7 @@ def user(request: HttpRequest, user_id: int) -> HttpResponse:
             "asked": asked,
             "person": person,
             "spending": spending,
-            "chart": home.chart_of(asked, spending, filters, {}) if spending else None,
+            "chart": home.chart_of(asked, spending, {**filters, "user": str(person.pk)}, {}) if spending else None,
             "shares": home.shares_of(asked, spending, {}) if spending else [],
             "total": home.total_of(asked, spending) if spending else None,
             "tabs": [(title, asked.link(by=name), name == asked.by) for name, title in BY.items()],

@@ -47,6 +47,11 @@ def shares(html: str, dimension: str) -> list[list[str]]:
     return [[text_of(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S)] for row in rows]
 
 
+def lines_of(html: str) -> str:
+    """What the lines across the chart are, under its table."""
+    return text_of(" ".join(re.findall(r'cw-chart-line">(.*?)</p>', html, re.S))).replace(" :", ":")
+
+
 @pytest.fixture
 def noon(workspace):
     """Calls are made as of noon of a Wednesday in the middle of a month."""
@@ -207,15 +212,22 @@ class TestChart:
         assert not found.by_hour and sum(found.stacks[0].costs.values()) == 3 * COST
 
     @pytest.mark.django_db(transaction=True)  # limits are looked up on a connection of their own
-    def test_the_budget_is_a_line(self, client, workspace, staff, owner, monkeypatch):
+    def test_the_tightest_budget_of_whose_calls_are_shown_is_a_line(self, client, workspace, staff, owner, monkeypatch):
         monkeypatch.setattr("budgets.book.MAX_AGE_S", -1)  # limits count at once
-        BudgetLimit.objects.create(scope="everyone", period="month", amount="310")
-        BudgetLimit.objects.create(scope="each_user", period="day", amount="7")
+        BudgetLimit.objects.create(name="Team, a month", scope="everyone", period="month", amount="310")
+        BudgetLimit.objects.create(name="Each, a day", scope="each_user", period="day", amount="7")
         workspace.call(user=owner)
         days = len(month(workspace.now).days)
-        assert f"Month budget per day: ${310 / days:.2f}" in page_of(client, staff)
-        assert "Day budget: $7.00" in page_of(client, owner)
-        assert "budget:" not in page_of(client, staff, "/?feature=summary").lower()
+        assert f"Team, a month: ${310 / days:.2f} a day" in lines_of(page_of(client, staff))
+        for user, path in ((owner, "/"), (staff, f"/?user={owner.pk}"), (staff, f"/users/{owner.pk}/")):
+            assert "Each, a day: $7.00 a day" in lines_of(page_of(client, user, path)), path
+        BudgetLimit.objects.create(name="Alice, a month", scope="user", user=owner, period="month", amount="62")
+        for user, path in ((owner, "/"), (staff, f"/?user={owner.pk}"), (staff, f"/users/{owner.pk}/")):
+            assert f"Alice, a month: ${62 / days:.2f} a day" in lines_of(page_of(client, user, path)), path
+        BudgetLimit.objects.create(name="Alice, a day", scope="user", user=owner, period="day", amount="20")
+        BudgetLimit.objects.filter(name="Alice, a month").delete()
+        assert "Alice, a day: $20.00 a day" in lines_of(page_of(client, owner)), "it takes the place of everybody's"
+        assert lines_of(page_of(client, staff, "/?feature=summary")) == ""
 
 
 class TestLive:

@@ -24,6 +24,7 @@ class Type(TextChoices):
     HOLDS_EXPIRED = "holds_expired", "calls were never heard of again"
     LEDGER_STRAY = "ledger_stray", "rows of the ledger are in no month"
     CHANNEL_DIED = "channel_died", "a channel was switched off"
+    MAIL_FAILING = "mail_failing", "mail cannot be sent"
     DIGEST = "digest", "a digest"
     MORE = "more", "more alerts than a channel takes in an hour"
 

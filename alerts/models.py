@@ -138,6 +138,8 @@ class Channel(models.Model):
     disabled_reason = models.CharField(max_length=500, blank=True, editable=False)
     failing_since = models.DateTimeField(null=True, editable=False)
     failures = models.PositiveIntegerField(default=0, editable=False, help_text="in a row")
+    refused_since = models.DateTimeField(null=True, editable=False)
+    refusals = models.PositiveIntegerField(default=0, editable=False, help_text="in a row, that will not pass")
     last_error = models.CharField(max_length=500, blank=True, editable=False)
     last_sent_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField()
@@ -207,6 +209,8 @@ class Delivery(models.Model):
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
     channel_kind = models.CharField(max_length=30)
     recipient = models.CharField(max_length=320, blank=True, help_text="where the channel has several")
+    closes = models.BooleanField(default=False, help_text="tells that the alert is over, where it was sent before")
+    body = models.TextField(blank=True, default="", editable=False, help_text="as first sent, until it is taken")
     state = models.CharField(max_length=10, choices=State, default=State.PLANNED)
     carried_by = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="carries", help_text="what told it"
@@ -221,7 +225,7 @@ class Delivery(models.Model):
     class Meta:
         verbose_name_plural = "deliveries"
         constraints = [
-            models.UniqueConstraint(fields=["alert", "channel", "recipient"], name="delivery_unique"),
+            models.UniqueConstraint(fields=["alert", "channel", "recipient", "closes"], name="delivery_unique"),
         ]
         indexes = [
             models.Index(fields=["next_at"], name="delivery_due", condition=Q(state__in=["planned", "claimed"])),
@@ -232,6 +236,17 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.state} {self.id}"
+
+
+class TrialCount(models.Model):
+    """How many tests of channels an account had sent in the minute of its latest one, by whichever entrance."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    minute = models.BigIntegerField(help_text="minutes since 1970")
+    count = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.count}"
 
 
 class Summary(models.TextChoices):

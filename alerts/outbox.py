@@ -19,7 +19,7 @@ from django.db import transaction
 from alerts import sending
 from alerts.bundles import bundle_ended, collect_more, tell_more
 from alerts.channels.errors import ChannelError
-from alerts.dying import note_failure, note_success
+from alerts.dying import note_failure, note_ours, note_success
 from alerts.kinds import ABOUT_ALERTS, BUNDLES, Severity, Type
 from alerts.models import Channel, Delivery, Digest
 from alerts.planning import AT_ONCE
@@ -184,14 +184,17 @@ def write_down(delivery: Delivery, answer: Answer, *, at: datetime) -> str:
         # Also where the lease ran out and another worker has it: it need not be sent again.
         state, wait = Delivery.State.SENT, None
         changed = mine.update(state=state, sent_at=at, answer=answer.text, last_error="")
-        note_success(delivery.channel_id, at=at)
+        note_success(delivery.channel_id, at=at, kind=delivery.channel_kind)
     else:
-        wait = _wait(delivery.attempts, answer, at) if answer.result in ("temporary", "fault") else None
+        lasting = answer.result in ("permanent", "gone")
+        wait = None if lasting else _wait(delivery.attempts, answer, at)
         state = Delivery.State.FAILED if wait is None else Delivery.State.PLANNED
         next_at = at + wait if wait is not None else delivery.next_at
         mine = mine.filter(attempts=delivery.attempts)
         changed = mine.update(state=state, next_at=next_at, last_error=answer.text)
-        if changed and answer.result != "fault":
+        if changed and answer.result == "ours":
+            note_ours(delivery.channel_kind, delivery.attempts, answer, at=at)
+        elif changed and answer.result != "fault":
             note_failure(delivery.channel_id, answer, at=at)
     if changed and wait is None and delivery.alert.type in BUNDLES:
         bundle_ended(delivery, state)

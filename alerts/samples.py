@@ -70,6 +70,9 @@ _SAMPLES: dict[str, tuple[Severity, str, str, tuple[tuple[str, str], ...]]] = {
     Type.CHANNEL_DIED: (_W, "A channel was switched off: Slack",
         "It failed for three days. It said: invalid_token. Correct it and switch it on again.",
         (("Channel", "Slack"),)),
+    Type.MAIL_FAILING: (_C, "Mail cannot be sent",
+        "The mail server said: 530 5.7.0 Authentication required. Mail waits and is tried again; correct EMAIL_URL or "
+        "EMAIL_FROM, and restart web server and worker.", (("Since", "2026-11-23 08:12 UTC"),)),
     Type.DIGEST: (_I, "$212.50 in seven days, 2 alerts: 16 to 22 November",
         "Spent $212.50 in the seven days 16 to 22 November, 12 % more than before; 2 alerts.",
         (("Spent", "$212.50 (18,204 calls)"), ("The span before", "$189.70 (12 % more than before)"),

@@ -8,13 +8,13 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from alerts import channels, messages, secrets
-from alerts.channels.errors import ChannelError, Gone, Permanent, Temporary
+from alerts.channels.errors import ChannelError, Gone, Ours, Permanent, Temporary
 from alerts.models import Channel, Delivery
 
 logger = logging.getLogger(__name__)
 
-#: fault: it failed here, so it says nothing of the channel
-Result = Literal["sent", "temporary", "permanent", "gone", "fault"]
+#: fault: it failed here, ours: what this installation is set up with failed; neither says anything of the channel
+Result = Literal["sent", "temporary", "permanent", "gone", "fault", "ours"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ def send(what: Parcel) -> Answer:
         return Answer("gone", str(error)[:500])
     except Permanent as error:
         return Answer("permanent", str(error)[:500])
+    except Ours as error:
+        return Answer("ours", str(error)[:500])
     except Temporary as error:
         return Answer("temporary", str(error)[:500], error.retry_after_s)
     except ChannelError as error:

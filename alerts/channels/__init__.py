@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from alerts.channels.errors import ChannelError, Gone, InvalidChannel, Permanent, Temporary
+from alerts.channels.errors import ChannelError, Gone, InvalidChannel, Ours, Permanent, Temporary
 from alerts.channels.kind import Field, Kind, Preview, Sent
 from alerts.messages import Message
 
 __all__ = [
-    "ChannelError", "Field", "Gone", "InvalidChannel", "Kind", "Message", "Permanent", "Preview", "Sent", "Temporary",
-    "kind_of", "kinds", "preview", "recipients", "send", "unavailable", "validate",
+    "ChannelError", "Field", "Gone", "InvalidChannel", "Kind", "Message", "Ours", "Permanent", "Preview", "Sent",
+    "Temporary", "kind_of", "kinds", "preview", "recipients", "send", "unavailable", "validate",
 ]  # fmt: skip
 
 #: In the order in which they are offered.
@@ -45,8 +45,8 @@ def kind_of(name: str) -> Kind:
 def send(kind: str, *, config: Mapping[str, Any], secrets: Mapping[str, Any], message: Message) -> Sent:
     """Send one message once, in bounded time. Returns what the provider answered, without the channel's secrets.
 
-    Raises `Temporary` (try again, after `retry_after_s` where it is set), `Permanent` (somebody has to change the
-    channel) and `Gone` (disable it).
+    Raises `Temporary` (try again, after `retry_after_s` where it is set), `Ours` (try again; this installation is to be
+    put right), `Permanent` (somebody has to change the channel) and `Gone` (disable it).
     """
     found = kind_of(kind)
     try:
@@ -55,7 +55,7 @@ def send(kind: str, *, config: Mapping[str, Any], secrets: Mapping[str, Any], me
     except InvalidChannel as error:
         raise Permanent(_without(secrets, f"The channel is not set up completely: {error}")) from None
     except Temporary as error:
-        raise Temporary(_without(secrets, str(error)), error.retry_after_s) from None
+        raise type(error)(_without(secrets, str(error)), error.retry_after_s) from None
     except (Gone, Permanent) as error:
         raise type(error)(_without(secrets, str(error))) from None
 

@@ -1,5 +1,6 @@
 """Email through Django's mail backend: text and HTML, one recipient to a message."""
 
+import re
 import smtplib
 import ssl
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.validators import EmailValidator
 from django.template.loader import render_to_string
 
-from alerts.channels.errors import Permanent, Temporary
+from alerts.channels.errors import Ours, Permanent, Temporary
 from alerts.channels.escaping import unlinked
 from alerts.channels.kind import Field, Kind, Preview, Sent
 from alerts.messages import Message, clean
@@ -23,13 +24,18 @@ SUBJECT_CHARS = 110
 #: Most recipients of one channel.
 RECIPIENTS = 20
 _COLORS = {"info": "#0a6ebd", "warning": "#a05a00", "critical": "#c02626", "resolved": "#1b7f4b"}
+#: Answers to a recipient's address that are about it, where they say nothing of a policy (RFC 5321).
+_OF_MAILBOX = (501, 550, 551, 552, 553, 556)
+_POLICY = re.compile(r"relay|authent|login|polic|spam|block|black|denied|sender|permi|allow|reject", re.IGNORECASE)
+#: X.1.7 and X.1.8 are about the sender's address (RFC 3463).
+_OF_SENDER = (7, 8)
 _SMTP = "django.core.mail.backends.smtp.EmailBackend"
 
 
 def send(config: Mapping[str, Any], secrets: Mapping[str, Any], message: Message) -> Sent:
-    """Hand it to the mail server. What the server refuses for good raises `Permanent`."""
+    """Hand it to the mail server. What it refuses of this mailbox for good raises `Permanent`, of us `Ours`."""
     if why := unavailable():
-        raise Permanent(why)
+        raise Ours(why)
     addresses = [message.recipient] if message.recipient else list(config.get("to") or [])
     if not addresses:
         raise Permanent("The channel has no email address.")
@@ -39,15 +45,15 @@ def send(config: Mapping[str, Any], secrets: Mapping[str, Any], message: Message
             mail.connection = connection
             mail.send()
     except smtplib.SMTPRecipientsRefused as error:
-        raise _refused(list(error.recipients.values())) from error
-    except smtplib.SMTPAuthenticationError as error:  # of the installation, not of the channel: it is put right there
-        raise Temporary("The mail server does not accept the user and password of EMAIL_URL.") from error
+        raise _refused(*next(iter(error.recipients.values())), of_recipient=True) from error
+    except smtplib.SMTPAuthenticationError as error:
+        raise Ours("The mail server does not accept the user and password of EMAIL_URL.") from error
     except smtplib.SMTPResponseException as error:
-        raise _refused([(error.smtp_code, error.smtp_error)]) from error
+        raise _refused(error.smtp_code, error.smtp_error, of_recipient=False) from error
     except (smtplib.SMTPNotSupportedError, ssl.SSLError) as error:
-        raise Temporary(f"The mail server's encryption is not as EMAIL_URL says: {clean(error)}.") from error
+        raise Ours(f"The mail server's encryption is not as EMAIL_URL says: {clean(error)}.") from error
     except (smtplib.SMTPException, OSError) as error:
-        raise Temporary(f"The mail server cannot be reached, or broke off: {clean(error) or 'no answer'}.") from error
+        raise Ours(f"The mail server cannot be reached, or broke off: {clean(error) or 'no answer'}.") from error
     return Sent(f"The mail server took it for {', '.join(addresses)}.")
 
 
@@ -112,11 +118,22 @@ def check(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, st
     return {}
 
 
-def _refused(answers: list[tuple[int, bytes | str]]) -> Exception:
-    code, said = answers[0]
-    words = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    text = f"The mail server answered {code} {clean(words, 300)}"
-    return Permanent(text) if code >= 500 else Temporary(text)
+def _refused(code: int, said: bytes | str, *, of_recipient: bool) -> Exception:
+    """What a refusal of the mail server means. `of_recipient`: it was the answer to this recipient's address.
+
+    Only a word about this very mailbox is the channel's affair. Whom the server relays for, whom it lets log in, whose
+    mail it takes for unwanted: that is between it and this installation, whatever the recipient.
+    """
+    words = clean(said.decode("utf-8", "replace") if isinstance(said, bytes) else said, 300)
+    text = f"The mail server answered {code} {words}"
+    if code < 500:
+        return Temporary(text) if of_recipient else Ours(text)
+    if enhanced := re.search(r"\b5\.(\d{1,3})\.(\d{1,3})\b", words):
+        group, detail = int(enhanced[1]), int(enhanced[2])
+        mailbox = group == 2 or (group == 1 and detail not in _OF_SENDER)
+    else:
+        mailbox = of_recipient and code in _OF_MAILBOX and not _POLICY.search(words)
+    return Permanent(text) if mailbox else Ours(text)
 
 
 KIND = Kind(

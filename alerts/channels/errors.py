@@ -13,6 +13,10 @@ class Temporary(ChannelError):
         self.retry_after_s = retry_after_s
 
 
+class Ours(Temporary):
+    """This installation is not set up rightly. It is tried again, and says nothing of the channel."""
+
+
 class Permanent(ChannelError):
     """It will not work until somebody changes the channel: trying again is of no use."""
 

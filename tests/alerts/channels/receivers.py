@@ -225,12 +225,20 @@ class AnyPort(Controller):
 
 
 class MailServer:
-    """A mail server that keeps what it takes. `refuses` maps an address to the answer that it gets."""
+    """A mail server that keeps what it takes. `refuses` maps a recipient's or a sender's address to the answer that it
+    gets.
+    """
 
     def __init__(self, **options) -> None:
         self.taken: list[tuple[str, list[str], bytes]] = []
         self.refuses: dict[str, str] = {}
         self.controller = AnyPort(self, hostname="127.0.0.1", port=0, **options)
+
+    async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802
+        if address in self.refuses:
+            return self.refuses[address]
+        envelope.mail_from = address
+        return "250 OK"
 
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802 - aiosmtpd's name
         if address in self.refuses:

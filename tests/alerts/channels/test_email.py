@@ -7,6 +7,7 @@ import pytest
 
 from alerts.channels import (
     InvalidChannel,
+    Ours,
     Permanent,
     Temporary,
     email,
@@ -105,6 +106,29 @@ def test_what_the_server_refuses_for_good_and_for_now(mail):
         tell()
 
 
+@pytest.mark.parametrize(
+    ("who", "answer", "error"),
+    [
+        ("alice@example.com", "550 5.1.1 no such user", Permanent),
+        ("alice@example.com", "552 5.2.2 mailbox full", Permanent),
+        ("alice@example.com", "553 mailbox name not there", Permanent),
+        ("alice@example.com", "550 5.7.1 Unable to relay", Ours),
+        ("alice@example.com", "550 relaying denied", Ours),
+        ("alice@example.com", "530 5.7.0 Authentication required", Ours),
+        ("alice@example.com", "554 5.7.1 blocked by policy", Ours),
+        ("alice@example.com", "550 5.1.8 bad sender's domain", Ours),
+        ("costs@example.org", "530 5.7.0 Authentication required", Ours),
+        ("costs@example.org", "550 no such sender", Ours),
+        ("costs@example.org", "451 later", Ours),
+    ],
+)
+def test_only_a_word_about_the_mailbox_is_the_channels_affair(mail, who, answer, error):
+    mail.refuses = {who: answer}
+    with pytest.raises((Permanent, Temporary)) as refused:
+        tell()
+    assert type(refused.value) is error and answer in str(refused.value)
+
+
 def test_a_server_that_is_not_there_or_says_nothing(mail, settings):
     settings.EMAIL_TIMEOUT = 0.3
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -132,7 +156,7 @@ def test_a_wrong_password_is_said_to_be_one(settings):
 def test_without_a_mail_server_it_says_so(settings):
     settings.EMAIL_BACKEND, settings.EMAIL_HOST = "django.core.mail.backends.smtp.EmailBackend", ""
     assert unavailable("email") == "No mail is sent: EMAIL_URL is not set."
-    with pytest.raises(Permanent, match="EMAIL_URL is not set"):
+    with pytest.raises(Ours, match="EMAIL_URL is not set"):
         tell()
     settings.EMAIL_HOST = "mail.example.org"
     assert unavailable("email") == ""

@@ -54,6 +54,7 @@ AT_THE_DATABASE = (
     "tests/tracking/test_queries.py",
     "tests/tracking/test_recording.py",
     "tests/tracking/test_repricing.py",
+    "tests/tracking/test_spans.py",
 )
 #: What migrating fills: the same before and after every test.
 KEPT_TABLES = {

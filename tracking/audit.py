@@ -1,9 +1,10 @@
-"""Does everything add up? Compares the ledger with its rollups, its analyses and the ids written down, key by key."""
+"""Does everything add up? Compares the ledger with its rollups, its analyses and the ids written down, key by key, and
+the sums of closed spans with those of days."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,10 +16,11 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce, Collate, TruncDate, TruncHour
 
 from tracking import ledger
-from tracking.models import Analysis, AnalysisRollup, ApiUsageLog, HourlyModelRollup, RecordedEvent
+from tracking.models import Analysis, AnalysisRollup, ApiUsageLog, HourlyModelRollup, RecordedEvent, SummedSpan
 from tracking.periods import day_of, start_of
 from tracking.rollups import MEASURES, SPECS, Spec
 from tracking.rows import ERROR_STATUSES
+from tracking.spans import KEPT, key_of
 
 Sums = tuple[int | Decimal, ...]
 
@@ -63,6 +65,7 @@ def audit(*, since: date | None = None) -> Report:
         for spec in SPECS:
             if spec.model is not AnalysisRollup:
                 _by_day(report, spec, since)
+        _spans(report, since)
         if since is None:
             _analyses(report)
             _ids(report)
@@ -179,12 +182,14 @@ def _rollup_sums(rows: QuerySet, names: list[str]) -> Iterator[tuple[tuple, Sums
         yield row[: len(names)], row[len(names) :]
 
 
-def _compare(report: Report, spec: Spec, key: tuple, ledger_sums: Sums, rollup_sums: Sums) -> None:
-    if ledger_sums == rollup_sums:
+def _compare(
+    report: Report, spec: Spec, key: tuple, expected: Sums, found: Sums, *, places=("the ledger", "the rollup")
+) -> None:
+    if expected == found:
         return
     unequal = [
-        f"{name} {_text(mine)} in the ledger, {_text(theirs)} in the rollup"
-        for name, mine, theirs in zip(MEASURES, ledger_sums, rollup_sums, strict=True)
+        f"{name} {_text(mine)} in {places[0]}, {_text(theirs)} in {places[1]}"
+        for name, mine, theirs in zip(MEASURES, expected, found, strict=True)
         if mine != theirs
     ]
     place = ", ".join(str(part) if part != "" else "(none)" for part in key)
@@ -195,25 +200,50 @@ def _text(value: int | Decimal) -> str:
     return f"{value:f} USD" if isinstance(value, Decimal) else str(value)
 
 
-def _analyses(report: Report) -> None:
-    """Compare the analyses: both sides are read in the order of their keys, so that neither is held in memory."""
-    spec = SPECS[0]
-    names = list(spec.key)
-    collation = "C" if connections[ledger.ledger_alias()].vendor == "postgresql" else "BINARY"  # as Python compares
-    order = [Collate(F(name), collation) for name in names]
-    mine = _ledger_sums(ApiUsageLog.objects.exclude(analysis_id=""), names, order=order)
-    theirs = _rollup_sums(AnalysisRollup.objects.order_by(*order), names)
-    left, right = next(mine, None), next(theirs, None)
+def _side_by_side(expected: Iterator[tuple], found: Iterator[tuple]) -> Iterator[tuple[tuple, Sums, Sums]]:
+    """Key by key what both sides have: they come in the order of their keys, so that neither is held in memory."""
+    left, right = next(expected, None), next(found, None)
     while left is not None or right is not None:
         if right is None or (left is not None and left[0] < right[0]):
-            _compare(report, spec, left[0], left[1], _ZEROS)
-            left = next(mine, None)
+            yield left[0], left[1], _ZEROS
+            left = next(expected, None)
         elif left is None or right[0] < left[0]:
-            _compare(report, spec, right[0], _ZEROS, right[1])
-            right = next(theirs, None)
+            yield right[0], _ZEROS, right[1]
+            right = next(found, None)
         else:
-            _compare(report, spec, left[0], left[1], right[1])
-            left, right = next(mine, None), next(theirs, None)
+            yield left[0], left[1], right[1]
+            left, right = next(expected, None), next(found, None)
+
+
+def _order(names: Sequence[str]) -> list:
+    """The order in which Python compares keys."""
+    collation = "C" if connections[ledger.ledger_alias()].vendor == "postgresql" else "BINARY"
+    return [F(name) if name == "user_id" else Collate(F(name), collation) for name in names]
+
+
+def _spans(report: Report, since: date | None) -> None:
+    """Compare the sums of closed spans with those of their days."""
+    valid = SummedSpan.objects.filter(valid=True).order_by("starts", "ends")
+    for span in valid if since is None else valid.filter(starts__gte=since):
+        for daily, spanned in KEPT.items():
+            names = list(key_of(spanned))
+            days = daily.objects.filter(day__gte=span.starts, day__lt=span.ends).order_by(*_order(names))
+            expected = days.values_list(*names).annotate(**{f"sum_{name}": Sum(name) for name in MEASURES})
+            found = _rollup_sums(spanned.objects.filter(span_id=span.pk).order_by(*_order(names)), names)
+            mine = ((row[: len(names)], row[len(names) :]) for row in expected.iterator(chunk_size=2000))
+            for key, left, right in _side_by_side(mine, found):
+                places = ("the days", "the span")
+                _compare(report, Spec(spanned, tuple(names)), (str(span), *key), left, right, places=places)
+
+
+def _analyses(report: Report) -> None:
+    """Compare the analyses."""
+    spec = SPECS[0]
+    names = list(spec.key)
+    mine = _ledger_sums(ApiUsageLog.objects.exclude(analysis_id=""), names, order=_order(names))
+    theirs = _rollup_sums(AnalysisRollup.objects.order_by(*_order(names)), names)
+    for key, left, right in _side_by_side(mine, theirs):
+        _compare(report, spec, key, left, right)
     unknown = AnalysisRollup.objects.filter(~Exists(Analysis.objects.filter(id=OuterRef("analysis_id"))))
     for analysis_id in unknown.values_list("analysis_id", flat=True).distinct()[:10]:
         report.differs(f"The analysis {analysis_id!r} has calls, and no row of its own.")

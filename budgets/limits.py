@@ -4,6 +4,7 @@ A user's own limits stand under those that staff set: they can only be narrower 
 a limit of staff.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -20,7 +21,7 @@ from budgets.changes import end_limit
 from budgets.connections import ALIAS
 from budgets.errors import BudgetUnavailable
 from budgets.models import BudgetConfig, BudgetLimit, Period, Scope
-from budgets.opening import spent_in
+from budgets.opening import spent_by_user
 from budgets.operations import check
 from budgets.queries import Standing, standings_for, standings_of_user
 from budgets.validation import validate_amount, validate_thresholds
@@ -49,13 +50,20 @@ class BudgetStatus:
     monthly_held: Decimal
     monthly_remaining: Decimal | None
     own_daily_limit: Decimal | None  # what the user set himself
+    own_daily_spent: Decimal  # by his calls alone, in the day of his own time zone
     own_monthly_limit: Decimal | None
+    own_monthly_spent: Decimal
     alert_threshold: Decimal
     alerts_enabled: bool
     pause_on_exceed: bool
     resets_at: dict[str, datetime]  # "daily", "monthly"
+    own_resets_at: dict[str, datetime]  # the same of what he spent himself
     paused: bool  # calls that cost something are refused, by any limit that binds him
     limits: tuple[Standing, ...]  # every limit that binds him, whatever its period
+
+    def binding(self, name: str) -> Standing | None:
+        """The limit with the least left, of those that are "daily" or "monthly"; None where there is none."""
+        return _tightest(line for line in self.limits if line.period == _PERIODS[name])
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, without the list of limits."""
@@ -114,16 +122,17 @@ def get_budget_status(user, *, at: datetime | None = None) -> BudgetStatus:
     config = BudgetConfig.objects.filter(user=user).first() or BudgetConfig(user=user)
     values: dict[str, Any] = {}
     resets: dict[str, datetime] = {}
+    own_resets: dict[str, datetime] = {}
     for name, period in _PERIODS.items():
         of_period = [line for line in lines if line.period == period]
-        tightest = min(of_period, key=lambda line: (line.remaining, line.limit), default=None)
+        tightest, span = _tightest(of_period), window_at(WindowRule(period, user.time_zone), at)
+        own_spent, own_resets[name] = spent_by_user(user.pk, span), span.ends_at
         own = [line.limit for line in of_period if line.own]
-        values[f"own_{name}_limit"] = min(own, default=None)
+        values |= {f"own_{name}_limit": min(own, default=None), f"own_{name}_spent": own_spent}
         if tightest is None:
-            rule = WindowRule(period, user.time_zone)
-            tightest_spent, resets[name] = _spent(user, rule, at), window_at(rule, at).ends_at
+            resets[name] = span.ends_at
             values |= {f"{name}_limit": None, f"{name}_remaining": None}
-            values |= {f"{name}_spent": tightest_spent, f"{name}_held": Decimal(0)}
+            values |= {f"{name}_spent": own_spent, f"{name}_held": Decimal(0)}
             continue
         resets[name] = tightest.resets_at
         for field in ("limit", "spent", "held", "remaining"):
@@ -134,6 +143,7 @@ def get_budget_status(user, *, at: datetime | None = None) -> BudgetStatus:
         alerts_enabled=config.alerts_enabled,
         pause_on_exceed=config.pause_on_exceed,
         resets_at=resets,
+        own_resets_at=own_resets,
         paused=any(line.status == "paused" for line in lines),
         limits=tuple(lines),
     )
@@ -175,10 +185,8 @@ def _set_own(user, period: Period, amount: Decimal | None, config: BudgetConfig,
     limit.save(by=user, at=at)
 
 
-def _spent(user, rule: WindowRule, at: datetime) -> Decimal:
-    """What the user spent in the period although no limit counts it."""
-    row = BudgetLimit(scope=Scope.EACH_USER, period=rule.period, amount=Decimal(0), time_zone=rule.time_zone)
-    return spent_in(book.Limit.of(row), f"user:{user.pk}", window_at(rule, at), book=book.current())
+def _tightest(lines: Iterable[Standing]) -> Standing | None:
+    return min(lines, key=lambda line: (line.remaining, line.limit), default=None)
 
 
 def _amount(field: str, value: Any, wrong: dict[str, Any]) -> Decimal | None:

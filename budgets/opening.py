@@ -44,6 +44,11 @@ def spent_in(limit: Limit, subject: str, span: WindowSpan, *, book: Snapshot) ->
     return _from_ledger(limit, condition, span.starts_at, span.ends_at)
 
 
+def spent_by_user(user_id: int, span: WindowSpan) -> Decimal:
+    """What the ledger holds for one user's calls in a window, in USD, whatever limits count them."""
+    return _from_rollup(DailyUserRollup, "day", Q(user_id=user_id), span)
+
+
 def ledger_condition(limit: Limit, subject: str, *, book: Snapshot) -> Q:
     """Which rows of the ledger a limit counts; for a model pattern, all: `_from_ledger` looks at their names."""
     match limit.scope:

@@ -50,7 +50,8 @@ def read_thresholds(values: Sequence[object]) -> list[Decimal]:
             share = None
         if share is None or not share.is_finite() or not 0 < share <= MAX_THRESHOLD:
             raise ValidationError(
-                f"{value!r} is not a threshold. Give a share of the limit, up to {MAX_THRESHOLD}: 0.8 means 80 %."
+                f"{str(value)[:40]} is not a threshold. Give a share of the limit, over 0 and up to {MAX_THRESHOLD}: "
+                "0.8 means 80 %."
             )
         shares.append(share)
     if len(set(shares)) != len(shares):

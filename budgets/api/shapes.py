@@ -7,7 +7,8 @@ from decimal import Decimal
 from rest_framework import serializers
 
 from budgets.models import BudgetIncrease, NoMaximum, Period, Scope
-from tracking.api.fields import Choice, ForUser, Moment, Page, Strict, Text, UsdInput, UsdText, When, Whole, Zone
+from budgets.validation import MAX_THRESHOLD, MAX_THRESHOLDS
+from tracking.api.fields import Choice, ForUser, Moment, Page, Share, Strict, Text, UsdInput, UsdText, When, Whole, Zone
 
 STATUSES = ("ok", "warning", "exceeded", "paused", "not in force")
 
@@ -77,7 +78,10 @@ class LimitChange(Strict):
     week_start = Whole(min_value=0, max_value=6, required=False, help_text="0 Monday ... 6 Sunday")
     month_start = Whole(min_value=1, max_value=31, required=False, help_text="first day of the month")
     thresholds = serializers.ListField(
-        child=UsdInput(), required=False, max_length=20, help_text="shares of the amount at which to alert"
+        child=Share(most=MAX_THRESHOLD),
+        required=False,
+        max_length=MAX_THRESHOLDS,
+        help_text="shares of the amount at which to alert",
     )
     alerts_enabled = serializers.BooleanField(required=False, help_text="whether to alert")
     hard = serializers.BooleanField(required=False, help_text="refuse calls that could pass the amount")

@@ -10,11 +10,12 @@ from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 
 from budgets.limits import BudgetStatus, get_budget_status, update_budget_config
+from budgets.queries import Standing
 from costwatch.accounts.models import User
 from costwatch.api.cost_alerts import CamelAlert, alerts_for_dashboard
 from tracking import periods, queries
 from tracking.api.access import whose
-from tracking.api.fields import Choice, ForUser, Moment, Strict, UsdInput, UsdNumber
+from tracking.api.fields import Choice, ForUser, Moment, Share, Strict, UsdInput, UsdNumber
 from tracking.api.usage import UsageQuery, page_of_calls
 from tracking.api.views import ApiView, endpoint
 from tracking.calls import Call
@@ -68,25 +69,50 @@ class SummaryQuery(ForUser):
 
 
 class ResetsAt(serializers.Serializer):
-    """When the windows of a user's budget end."""
+    """When the windows of a user's budget end: his day and his month."""
 
     daily = Moment(help_text="when the day's window ends")
     monthly = Moment(help_text="when the month's window ends")
 
 
-class Budget(serializers.Serializer):
-    """A user's budget. Of several limits of a period: the one with the least left."""
+class BindingLimit(serializers.Serializer):
+    """The limit with the least left of those that bind a user: his own, or one that staff set."""
 
-    dailyLimit = UsdNumber(allow_null=True, help_text="USD a day; null: none")
-    monthlyLimit = UsdNumber(allow_null=True, help_text="USD a month; null: none")
+    name = serializers.CharField(help_text="the limit, in words")
+    scope = serializers.CharField(help_text="whose calls it counts: user, each_user, group, everyone, ...")
+    isOwn = serializers.BooleanField(help_text="whether the user set it himself")
+    limit = UsdNumber(help_text="USD in its window, with temporary increases")
+    remaining = UsdNumber(help_text="USD neither spent nor held")
+    resetsAt = Moment(help_text="when its window ends")
+
+
+class Binding(serializers.Serializer):
+    """What limits a user's calls most, by day and by month."""
+
+    daily = BindingLimit(allow_null=True, help_text="of the limits of a day; null: there is none")
+    monthly = BindingLimit(allow_null=True, help_text="of the limits of a month; null: there is none")
+
+
+class Budget(serializers.Serializer):
+    """A user's budget: what he set, what his own calls spent, and what he may still spend under all limits."""
+
+    dailyLimit = UsdNumber(allow_null=True, help_text="USD a day that the user set for himself; null: none")
+    monthlyLimit = UsdNumber(allow_null=True, help_text="USD a month that the user set for himself; null: none")
     alertThreshold = UsdNumber(help_text="share of the limit at which to alert: 0.8 is 80 %")
     alertsEnabled = serializers.BooleanField(help_text="whether to alert")
     pauseOnExceed = serializers.BooleanField(help_text="whether calls over the user's own limits are refused")
-    dailySpent = UsdNumber(help_text="USD spent in the day's window")
-    dailyRemaining = UsdNumber(allow_null=True, help_text="USD neither spent nor held; null: no limit")
-    monthlySpent = UsdNumber(help_text="USD spent in the month's window")
-    monthlyRemaining = UsdNumber(allow_null=True, help_text="USD neither spent nor held; null: no limit")
-    resetsAt = ResetsAt(help_text="when the windows end")
+    dailySpent = UsdNumber(help_text="USD spent today by the user's own calls")
+    dailyRemaining = UsdNumber(
+        allow_null=True,
+        help_text="USD that he may still spend today, by his own limit and those of staff; null: no limit",
+    )
+    monthlySpent = UsdNumber(help_text="USD spent this month by the user's own calls")
+    monthlyRemaining = UsdNumber(
+        allow_null=True,
+        help_text="USD that he may still spend this month, by his own limit and those of staff; null: no limit",
+    )
+    resetsAt = ResetsAt(help_text="when the user's day and month end")
+    binding = Binding(help_text="the limits that `dailyRemaining` and `monthlyRemaining` are of")
 
 
 class BudgetAnswer(serializers.Serializer):
@@ -102,7 +128,7 @@ class BudgetChange(Strict):
     monthlyLimit = UsdInput(
         required=False, allow_null=True, help_text="USD a month; null lifts it, 0 blocks paid calls"
     )
-    alertThreshold = UsdInput(required=False, help_text="share of the limit at which to alert, over 0 and up to 1")
+    alertThreshold = Share(required=False, help_text="share of the limit at which to alert, over 0 and up to 1")
     alertsEnabled = serializers.BooleanField(required=False, help_text="whether to alert")
     pauseOnExceed = serializers.BooleanField(required=False, help_text="whether to refuse calls over one's own limits")
 
@@ -307,14 +333,24 @@ def _trend(day: queries.DayTotals) -> dict[str, Any]:
 
 def _budget(status: BudgetStatus) -> dict[str, Any]:
     return {
-        "dailyLimit": status.daily_limit,
-        "monthlyLimit": status.monthly_limit,
+        "dailyLimit": status.own_daily_limit,
+        "monthlyLimit": status.own_monthly_limit,
         "alertThreshold": status.alert_threshold,
         "alertsEnabled": status.alerts_enabled,
         "pauseOnExceed": status.pause_on_exceed,
-        "dailySpent": status.daily_spent,
+        "dailySpent": status.own_daily_spent,
         "dailyRemaining": status.daily_remaining,
-        "monthlySpent": status.monthly_spent,
+        "monthlySpent": status.own_monthly_spent,
         "monthlyRemaining": status.monthly_remaining,
-        "resetsAt": status.resets_at,
+        "resetsAt": status.own_resets_at,
+        "binding": {name: _binding(status.binding(name)) for name in ("daily", "monthly")},
     }
+
+
+def _binding(line: Standing | None) -> dict[str, Any] | None:
+    if line is None:
+        return None
+    return {
+        "name": line.name, "scope": line.scope, "isOwn": line.own, "limit": line.limit, "remaining": line.remaining,
+        "resetsAt": line.resets_at,
+    }  # fmt: skip

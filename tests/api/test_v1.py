@@ -179,7 +179,7 @@ def test_limits_for_others_are_made_by_staff(alice, body):
         ({"scope": "everyone", "period": "day", "amount": -1}, "amount"),
         ({"scope": "everyone", "period": "day", "amount": "1e30"}, "amount"),
         ({"scope": "everyone", "period": "day", "amount": 1, "month_start": 32}, "month_start"),
-        ({"scope": "everyone", "period": "day", "amount": 1, "thresholds": ["11"]}, "thresholds"),
+        ({"scope": "everyone", "period": "day", "amount": 1, "thresholds": ["11"]}, "thresholds.0"),
         ({"scope": "everyone", "period": "day", "amount": 1, "owner": 1}, "owner"),
         ({"scope": "everyone", "period": "day", "amount": 1, "pause_on_exceed": True}, "pause_on_exceed"),
     ],

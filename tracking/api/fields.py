@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -67,6 +68,21 @@ class UsdInput(serializers.Field):
 
     def to_representation(self, value: Decimal) -> str | None:
         return usd_text(value)
+
+
+class Share(UsdInput):
+    """A share of something, over 0 and up to `most`: a decimal string or a JSON number."""
+
+    def __init__(self, *, most: Decimal | int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._most = most
+        self.error_messages["invalid"] = f"Give a share of the limit, over 0 and up to {most}: 0.8 means 80 %."
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        share = super().to_internal_value(data)
+        if not 0 < share <= self._most:
+            self.fail("invalid")
+        return share
 
 
 class Choice(serializers.ChoiceField):
@@ -145,14 +161,19 @@ class Strict(serializers.Serializer):
     open_prefix = ""
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        values = super().to_internal_value(data)
+        wrong: dict[str, Any] = {}
+        try:
+            values = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            if not isinstance(data, Mapping):
+                raise
+            wrong = dict(error.detail)
         known = [name for name, field in self.fields.items() if not field.read_only]
         unknown = [n for n in data if n not in known and not (self.open_prefix and n.startswith(self.open_prefix))]
-        if unknown:
-            valid = ", ".join([*known, *([f"{self.open_prefix}<name>"] if self.open_prefix else [])]) or "none"
-            raise serializers.ValidationError(
-                {_shown(n): f"There is no such name. Valid ones: {valid}." for n in unknown}
-            )
+        valid = ", ".join([*known, *([f"{self.open_prefix}<name>"] if self.open_prefix else [])]) or "none"
+        wrong |= {_shown(n): f"There is no such name. Valid ones: {valid}." for n in unknown}
+        if wrong:
+            raise serializers.ValidationError(wrong)
         return values
 
 

@@ -28,7 +28,8 @@ def tell_more(channel: Channel, *, due_at: datetime, at: datetime) -> None:
 
     Within the caller's transaction. One at a time: what comes until it is sent is part of it.
     """
-    if Delivery.objects.filter(channel=channel, alert__type=Type.MORE, state=Delivery.State.PLANNED).exists():
+    planned = Delivery.objects.filter(channel=channel, alert__type=Type.MORE, state=Delivery.State.PLANNED, attempts=0)
+    if planned.exists():
         return
     finding = Finding(
         type=Type.MORE,
@@ -52,7 +53,7 @@ def collect_more(delivery: Delivery) -> bool:
     """Say in the message of `tell_more` what it stands for, when it is taken to be sent. Within the transaction of
     whoever has the channel locked. False where nothing waits any more.
     """
-    _carry(delivery)
+    carry(delivery)
     alerts = list(CostAlert.objects.filter(deliveries__carried_by=delivery).order_by("-pk"))
     alert = delivery.alert
     alert.title = f"{len(alerts)} more alerts" if len(alerts) != 1 else "1 more alert"
@@ -81,6 +82,16 @@ def release(channel: Channel) -> int:
     return rows.update(state=Delivery.State.PLANNED, next_at=AT_ONCE)
 
 
+def let_go(channel: Channel | None = None, *, reason: str, before: datetime | None = None) -> int:
+    """End what was collected and nothing tells of: of a channel, or of all where it was planned before then."""
+    rows = Delivery.objects.filter(state=Delivery.State.COLLECTED, carried_by=None)
+    if channel is not None:
+        rows = rows.filter(channel=channel)
+    if before is not None:
+        rows = rows.filter(planned_at__lt=before)
+    return rows.update(state=Delivery.State.SKIPPED, last_error=reason)
+
+
 def send_digests(*, at: datetime) -> int:
     """Plan the digest of every channel whose time has come. Returns how many; those with nothing to tell have none."""
     due = Channel.objects.filter(digest_next_at__lte=at, is_active=True, disabled_at=None)
@@ -106,11 +117,12 @@ def _plan_digest(channel: Channel, *, at: datetime) -> bool:
         AlertRead.objects.filter(alert=alert).update(read_at=at)  # it tells of alerts that are counted themselves
         planned = Delivery.objects.bulk_create(deliveries(alert, channel, at), ignore_conflicts=True)
         for delivery in Delivery.objects.filter(pk__in=[row.pk for row in planned]):
-            _carry(delivery)
+            carry(delivery)
     return True
 
 
-def _carry(delivery: Delivery) -> None:
+def carry(delivery: Delivery) -> None:
+    """Make this delivery the one that tells what is collected for its channel and recipient."""
     waiting = Delivery.objects.filter(
         channel=delivery.channel_id, recipient=delivery.recipient, state=Delivery.State.COLLECTED, carried_by=None
     )

@@ -8,9 +8,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F
 
+from alerts.bundles import let_go
 from alerts.models import AlertMute, CostAlert, Delivery, Forgotten
 
 _CHUNK = 500
+#: What is collected waits for a message of an hour, a day or a week; so long at most.
+COLLECTED_FOR = timedelta(days=15)
 _OPEN = (Delivery.State.PLANNED, Delivery.State.CLAIMED, Delivery.State.COLLECTED)
 
 
@@ -20,6 +23,8 @@ def clean_old(*, at: datetime) -> int:
     One that still holds in its window, or that is still on its way, stays. Returns how many alerts were deleted.
     """
     AlertMute.objects.filter(until__lt=at).delete()
+    # A channel that is off for long, or a recipient that it no longer has.
+    let_go(reason="Nothing told of it in time.", before=at - COLLECTED_FOR)
     before, done, last = at - timedelta(days=settings.ALERT_KEEP_DAYS), 0, 0
     while True:
         rows = CostAlert.objects.filter(created_at__lt=before, pk__gt=last).exclude(resolved_at=None, window_end__gt=at)

@@ -48,15 +48,24 @@ def save_channel(channel: Channel, *, given_secrets: Mapping[str, Any] | None = 
     if was is None and Channel.objects.filter(owner=channel.owner).count() >= MOST_CHANNELS:
         raise ValidationError(f"At most {MOST_CHANNELS} channels: delete one that is not needed any more.")
     channel.save(at=at)
-    if was is not None and was.digest != Digest.OFF and channel.digest == Digest.OFF:
-        bundles.release(channel)
+    if was is not None:
+        _for_what_waits(was, channel)
     return channel
+
+
+def _for_what_waits(was: Channel, channel: Channel) -> None:
+    """Let a change count for what waits already."""
+    if was.is_active and not channel.is_active:
+        bundles.let_go(channel, reason="The channel is switched off.")
+    elif was.digest != Digest.OFF and channel.digest == Digest.OFF:
+        bundles.release(channel)
 
 
 def delete_channel(channel: Channel, *, at: datetime) -> None:
     """Delete a channel with its deliveries. The one that an account has from the start is switched off instead."""
     if channel.implied:
         Channel.objects.filter(pk=channel.pk).update(is_active=False, updated_at=at)
+        bundles.let_go(channel, reason="The channel is switched off.")
         return
     channel.delete()
 

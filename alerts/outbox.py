@@ -17,10 +17,10 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from alerts import sending
-from alerts.bundles import bundle_ended, collect_more, tell_more
+from alerts.bundles import bundle_ended, carry, collect_more, tell_more
 from alerts.channels.errors import ChannelError
 from alerts.dying import note_failure, note_ours, note_success
-from alerts.kinds import ABOUT_ALERTS, BUNDLES, Severity, Type
+from alerts.kinds import ABOUT_ALERTS, BUNDLES, RANK, Severity, Type
 from alerts.models import Channel, Delivery, Digest
 from alerts.planning import AT_ONCE
 from alerts.quiet import quiet_until
@@ -123,7 +123,9 @@ def _of_channel(channel: Channel, waiting: list[Delivery], *, at: datetime, most
     taken = waiting[:most]
     for row in taken:
         row.channel = channel
-    empty = [row for row in taken if row.alert.type == Type.MORE and not collect_more(row)]
+    # A later attempt tells what the first one did; so does one that is sent again by hand.
+    new = [row for row in taken if row.alert.type == Type.MORE and row.attempts == 0 and not row.carries.exists()]
+    empty = [row for row in new if not collect_more(row)]
     _skip(empty, "Nothing more came.")
     return [row for row in taken if row not in empty]
 
@@ -143,20 +145,32 @@ def _not_wanted(channel: Channel, at: datetime) -> str:
 def _within_rate(channel: Channel, waiting: list[Delivery], *, at: datetime) -> list[Delivery]:
     """As many as the channel takes in an hour; the others are told in one message when the hour is over, or with the
     digest of a channel that has one.
+
+    Alerts are counted, however many recipients each has, and those that are just being sent too. Critical ones come
+    first, and have as much again for themselves.
     """
     fresh = [row for row in waiting if row.attempts == 0 and row.alert.type not in ABOUT_ALERTS]
     if not fresh:
         return waiting
-    used = Delivery.objects.filter(channel=channel, state=Delivery.State.SENT, sent_at__gt=at - _RATE_SPAN)
-    over = fresh[max(0, channel.rate_per_hour - used.count()) :]
+    mine = Delivery.objects.filter(channel=channel, closes=False)
+    sent = mine.filter(state=Delivery.State.SENT, sent_at__gt=at - _RATE_SPAN)
+    used = set(sent.values_list("alert_id", flat=True))
+    used |= set(mine.filter(state=Delivery.State.CLAIMED).values_list("alert_id", flat=True))
+    over = []
+    for row in sorted(fresh, key=lambda row: -RANK[row.alert.severity]):
+        most = channel.rate_per_hour * (2 if row.alert.severity == Severity.CRITICAL else 1)
+        if row.alert_id in used or len(used) < most:
+            used.add(row.alert_id)
+        else:
+            over.append(row)
     if not over:
         return waiting
     Delivery.objects.filter(pk__in=[row.pk for row in over]).update(state=Delivery.State.COLLECTED)
     if channel.digest == Digest.OFF:
-        first = used.order_by("sent_at").values_list("sent_at", flat=True).first()
+        first = sent.order_by("sent_at").values_list("sent_at", flat=True).first()
         tell_more(channel, due_at=(first or at) + _RATE_SPAN, at=at)
     kept = {row.pk for row in over}
-    return [row for row in waiting if row.pk not in kept]
+    return sorted((row for row in waiting if row.pk not in kept), key=lambda row: -RANK[row.alert.severity])
 
 
 def _put_off(rows: Iterable[Delivery], until: datetime) -> None:
@@ -170,6 +184,9 @@ def _skip(rows: list[Delivery], reason: str) -> list[Delivery]:
 
 
 def _end(rows: list[Delivery], state: str, reason: str) -> None:
+    for row in rows:
+        if row.alert.type == Type.MORE:
+            carry(row)  # what it was to tell of ends with it, although it was never put together
     Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(state=state, last_error=reason[:500])
     for row in rows:
         if row.alert.type in BUNDLES:

@@ -78,6 +78,8 @@ def folders(monkeypatch, tmp_path):
         "control_folder": str(made["control"]),
     }
     monkeypatch.setitem(app.conf, "broker_transport_options", options)
+    monkeypatch.setattr(app, "_pool", None)  # connections that other tests left open lead to other folders
+    monkeypatch.setattr(app.amqp, "_producer_pool", None)
     return made
 
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_POST
 
 from alerts.queries import unread_count
 from costwatch.pages import brand
-from costwatch.pages.asked import zones
+from costwatch.pages.asked import BY, FILTERS, Asked, zones
 from costwatch.pages.inputs import way_back
 from tracking.api.access import sees_all
 
@@ -26,6 +26,16 @@ _MENU = (
     ("optimise", "Optimise", "bulb", (), False),
     ("estimate", "Estimate", "calculator", (), False),
 )
+#: Where the filters in an address are filters, and which of them mean something there. The period means the same on
+#: every page.
+_FILTERED = {
+    "home": tuple(BY),
+    "cost_monitoring": tuple(BY),
+    "calls": tuple(FILTERS),
+    "analyses": ("user",),
+    "models": ("user",),
+    "optimise": tuple(BY),
+}
 THEME_COOKIE = "costwatch_theme"
 THEMES = ("light", "dark")
 _YEAR_S = 31_536_000
@@ -79,13 +89,17 @@ def theme(request: HttpRequest) -> HttpResponse:
 
 
 def _menu(request: HttpRequest) -> list[MenuItem]:
+    """The pages that the reader may see, with the period, and the filters that mean something there."""
     here = getattr(request.resolver_match, "url_name", "")
+    asked = Asked.of(request)
     items = []
     for route, title, icon, others, staff_only in _MENU:
-        if staff_only and not sees_all(request.user):
+        if staff_only and not asked.sees_all:
             continue
+        kept = _FILTERED.get(route, ()) if here in _FILTERED else ()
+        dropped = dict.fromkeys(name for name in ("by", *FILTERS) if name not in kept)
         try:
-            address = reverse(route)
+            address = asked.link_to(route, **dropped)
         except NoReverseMatch:
             continue
         items.append(MenuItem(title, icon, address, here == route or here in others))

@@ -94,7 +94,7 @@ def _live(asked: Asked, figures: Figures | None, latest: list[calls.Call], email
         "call_rows": rows_of(latest, with_users=asked.everyone, emails=emails if asked.everyone else {}),
         "everyone": asked.everyone,
         "empty": not (latest or asked.filters),
-        "calls_link": _address("calls") and asked.link_to("calls", period=None, since=None, until=None, by=None),
+        "calls_link": _address("calls") and asked.link_to("calls", by=None),
         "filtered": bool(set(asked.filters) - {"user"}),
     }
 
@@ -263,11 +263,18 @@ def _table(asked: Asked, dimension: str, found: Breakdown, total: Decimal, email
     return {
         "dimension": dimension, "title": f"By {BY[dimension].lower()}", "lines": lines,
         "with_changes": _is_comparable(asked), "others": others if more > 0 else None,
-        "link": _address(_PAGES.get(dimension, "")),
+        "link": _all_of(asked, dimension),
     }  # fmt: skip
 
 
 _PAGES = {"model": "models", "user": "users"}
+
+
+def _all_of(asked: Asked, dimension: str) -> str:
+    """The page of all names of a dimension, in the same period; "" where there is none, or it cannot filter so."""
+    page = _address(_PAGES.get(dimension, ""))
+    kept = ("user",) if dimension == "model" else ()
+    return asked.link_to(page, by=None) if page and set(asked.filters) <= set(kept) else ""
 
 
 def _line(asked: Asked, dimension: str, part: Part, total: Decimal, emails: dict[int, str]) -> dict[str, Any]:

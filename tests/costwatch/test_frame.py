@@ -57,6 +57,30 @@ def test_the_menu_says_where_one_is_and_has_what_one_may_see(client, workspace, 
         assert ("Users</a>" in menu) == sees_users and ("Administration" in menu) == sees_users
 
 
+def menu_of(client, path: str) -> dict[str, str]:
+    menu = client.get(path).content.decode().split('aria-label="Main"')[1].split("</nav>")[0]
+    links = re.findall(r'<li><a href="([^"]*)".*?</svg>(\w+)</a>', menu, re.S)
+    return {title: unescape(link) for link, title in links}
+
+
+def test_the_menu_keeps_the_period_and_the_filters_that_mean_something(client, workspace, owner, staff):
+    workspace.call(user=owner, feature="a & b")
+    client.force_login(staff)
+    menu = menu_of(client, f"/?period=7d&by=service&feature=a+%26+b&user={owner.pk}")
+    asked = f"period=7d&feature=a+%26+b&user={owner.pk}"
+    assert menu["Overview"] == f"/?{asked}" and menu["Calls"] == f"/calls/?{asked}"
+    assert menu["Optimise"] == f"/optimise/?{asked}"
+    assert menu["Analyses"] == f"/analyses/?period=7d&user={owner.pk}"
+    assert menu["Models"] == f"/models/?period=7d&user={owner.pk}"
+    assert menu["Users"] == "/users/?period=7d" and menu["Budgets"] == "/budgets/?period=7d"
+    assert menu_of(client, menu["Budgets"])["Calls"] == "/calls/?period=7d", "through pages without a period too"
+    days = "period=custom&since=2026-02-01&until=2026-02-28"
+    assert menu_of(client, f"/calls/?{days}&status=error&tag=a%3Db")["Overview"] == f"/?{days}"
+    model = menu_of(client, "/model/?provider=openai&model=gpt-4o-mini&period=90d")
+    assert model["Calls"] == "/calls/?period=90d", "there a model is what the page is about"
+    assert menu_of(client, "/")["Calls"] == "/calls/"
+
+
 @pytest.mark.django_db
 def test_a_theme_is_chosen_without_a_script_and_leads_back(client):
     answer = client.post("/theme", {"theme": "dark", "next": "/login/?next=/"})

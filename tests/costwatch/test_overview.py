@@ -164,6 +164,15 @@ class TestShares:
         html = page_of(client, staff, link)
         assert "a &amp; b/c?" in html and figure(html, "Today")[1] == "1 call"
 
+    def test_what_leads_on_keeps_the_period_and_the_filters(self, client, workspace, staff):
+        workspace.call(feature="summary")
+        html = page_of(client, staff, "/?period=7d")
+        for page in ("/calls/", "/models/", "/users/"):
+            assert f'href="{page}?period=7d">All' in html, page
+        html = page_of(client, staff, "/?period=7d&feature=summary")
+        assert 'href="/calls/?period=7d&amp;feature=summary">' in html.split('id="latest-title"')[1]
+        assert ">All of them<" not in html, "those pages cannot filter by feature"
+
     def test_what_no_sums_are_kept_for_is_said(self, client, workspace, staff):
         workspace.call(feature="summary")
         html = page_of(client, staff, "/?feature=summary&service=chat")

@@ -19,7 +19,7 @@ from budgets.changes import decide_increase
 from budgets.detail import Detail, detail
 from budgets.forms import AskForm, OwnLimitsForm
 from budgets.limits import update_budget_config
-from budgets.models import BudgetConfig, BudgetIncrease
+from budgets.models import BudgetConfig, BudgetIncrease, Period
 from budgets.outlook import with_forecasts
 from budgets.queries import Standing, standings_of_user
 from budgets.reading import ShownLimit, all_limits, open_increases, sees_all_limits
@@ -122,7 +122,7 @@ def budget_detail(request: HttpRequest, limit_id: int) -> HttpResponse:
         "found": found,
         "line": line_of(found.line, whose=found.whose) if found.line else None,
         "others": [line_of(line, whose=whose) for line, whose in found.others],
-        "chart": _burn_chart(found) if found.burn else None,
+        "chart": _chart_of(found),
         "windows": [(window, _line_of_window(window)) for window in found.windows],
         "decides": _decides(request),
     }
@@ -137,22 +137,65 @@ def _line_of_window(window) -> BudgetLine:
     )  # fmt: skip
 
 
+def _chart_of(found: Detail) -> Chart | None:
+    """How the window is used up; where its past is not kept by time, its windows, or else those of others."""
+    if found.burn is not None:
+        return _burn_chart(found)
+    if len(found.windows) > 1:
+        form = "%-d %b, %H:%M" if found.row.period == Period.HOUR else "%-d %b %Y"
+        rows = list(reversed(found.windows))
+        labels = [f"{timezone.localtime(window.starts_at):{form}}" for window in rows]
+        return _bars(found, "Spent in each window", "From", labels, [window.spent for window in rows])
+    if found.others:
+        rows = [(found.whose, found.line), *((whose, line) for line, whose in found.others)]
+        return _bars(
+            found, "Spent in this period by each", "Whose", [w for w, _ in rows], [one.spent for _, one in rows]
+        )
+    return None
+
+
+def _bars(found: Detail, title: str, column: str, labels: list[str], values: list[Decimal]) -> Chart:
+    return Chart(
+        id="windows", title=title, height=240, labels=labels, series=[Series(name="Spent", values=values)],
+        lines=[Line(name="Limit", value=found.line.limit if found.line else found.row.amount)], first_column=column,
+        newest_first=column == "From",
+    )  # fmt: skip
+
+
 def _burn_chart(found: Detail) -> Chart:
-    """What was spent by each moment of the window, and where it is expected to end."""
+    """What was spent by each moment of the window, an even pace, and where it is expected to end."""
     line, points = found.line, found.burn.points
     form = "%H:%M" if found.burn.by_hour else "%-d %b"
     moments = [timezone.localtime(point.at) for point in points]
     series = [Series(name="Spent", values=[point.spent for point in points])]
-    forecast = line.forecast
+    forecast, band = line.forecast, None
     if forecast is not None and forecast.expected is not None and points[-1].spent is None:
         last = max(place for place, point in enumerate(points) if point.spent is not None)
-        ends = ((last, points[last].spent), (len(points) - 1, forecast.expected))
-        series.append(Series(name="Expected", values=_between(len(points), *ends), muted=True))
+
+        def towards(end: Decimal) -> list[Decimal | None]:
+            return _between(len(points), (last, points[last].spent), (len(points) - 1, end))
+
+        series.append(Series(name="Forecast", values=towards(forecast.expected), dashed=True, colour=1))
+        if forecast.low is not None and forecast.high is not None:
+            band = ("Forecast, at least", "Forecast, at most")
+            for name, end in zip(band, (forecast.low, forecast.high), strict=True):
+                series.append(Series(name=name, values=towards(end), muted=True, dashed=True))
+    if line.resets_at is not None and line.limit:
+        series.append(
+            Series(name="Even pace", values=_even(line, [point.at for point in points]), dashed=True, colour=3)
+        )
     return Chart(
         id="burn", title="Spent in this window", kind="line", stacked=False, height=260, series=series,
         labels=[f"{at:{form}}" for at in moments], titles=[f"{at:%-d %b %Y, %H:%M}" for at in moments],
-        lines=[Line(name="Limit", value=line.limit)], first_column="Until", newest_first=False,
+        lines=[Line(name="Limit", value=line.limit)], first_column="Until", newest_first=False, band=band,
     )  # fmt: skip
+
+
+def _even(line: Standing, moments: list[datetime]) -> list[Decimal]:
+    """What would be spent by each moment if the limit were used up evenly over its window."""
+    whole = Decimal((line.resets_at - line.window_start).total_seconds())
+    parts = [Decimal((at - line.window_start).total_seconds()) / whole for at in moments]
+    return [round(line.limit * part, 9) for part in parts]
 
 
 def _between(count: int, start: tuple[int, Decimal], end: tuple[int, Decimal]) -> list[Decimal | None]:

@@ -35,6 +35,7 @@ class Series:
     links: Sequence[str] = ()
     link: str = ""
     muted: bool = False  # "Other", drawn in grey
+    dashed: bool = False  # of a line: what is expected, not what was
     colour: int = 0  # one of the `MOST_SERIES` colours, from 1 on; 0: by its place in the chart
 
     @property
@@ -72,6 +73,7 @@ class Chart:
     first_column: str = "Day"
     height: int = 280
     step: bool = False  # a line that stays until it jumps, such as a price
+    band: tuple[str, str] | None = None  # two series of lines, by name: what lies between them is tinted
     newest_first: bool = True  # in the table
 
     @property
@@ -82,6 +84,7 @@ class Chart:
             "title": self.title,
             "stacked": self.stacked,
             "step": self.step,
+            "band": list(self.band or ()),
             "unit": self.unit,
             "labels": list(self.labels),
             "titles": list(self.titles or self.labels),
@@ -94,6 +97,7 @@ class Chart:
                     "links": list(one.links),
                     "link": one.link,
                     "muted": one.muted,
+                    "dashed": one.dashed,
                     "colour": self._colour(place),
                 }
                 for place, one in enumerate(self.series)

@@ -84,12 +84,51 @@ class TestStanding:
             hold(amount, user)
         workspace.call(user=owner)
         client.force_login(staff)
-        html = page(client, "/")
-        assert "Fullest budgets" in html and html.index("A day of each") < html.index("Everybody")
+        html = page(client, "/").partition("Fullest budgets")[2]  # the chart above names limits too
+        assert html.index("A day of each") < html.index("Everybody")
         assert re.search(rf"fullest: <bdi[^>]*>{owner.email}</bdi>", html)
 
     def test_login_is_needed(self, client):
         assert client.get("/budgets/").status_code == 302
+
+
+class TestCharts:
+    """What `/budgets/<id>/` draws, read from the table that says the same."""
+
+    def chart(self, client, path: str) -> dict:
+        [data] = re.findall(r'<script id="(?:burn|windows)" type="application/json">(.*?)</script>', page(client, path))
+        return json.loads(data)
+
+    def test_a_window_beside_an_even_pace_and_the_range_of_its_forecast(self, client, workspace, owner, staff):
+        limit = make_limit("10", scope="everyone", period="month")
+        for day in range(40):
+            workspace.call(user=owner, days_ago=day + 0.01)
+        client.force_login(staff)
+        data = self.chart(client, f"/budgets/{limit.pk}/")
+        drawn = {one["name"]: one["values"] for one in data["series"]}
+        assert (drawn["Even pace"][0], drawn["Even pace"][-1]) == (0, 10)
+        assert drawn["Spent"][0] == 0 and data["lines"][0]["value"] == 10
+        if drawn["Spent"][-1] is None:  # not the last day of the month
+            low, high = (drawn[name][-1] for name in data["band"])
+            assert low <= drawn["Forecast"][-1] <= high
+
+    def test_where_no_past_is_kept_by_time_the_windows_stand_side_by_side(self, client, workspace, owner):
+        limit = make_limit("1", scope="each_user", period="day")
+        for day in (2, 1, 0):
+            at = timezone.now() - timedelta(days=day)
+            operations.post(Call(at=at, user=owner.pk), call_id=new_id(), cost=D("0.1") * (day + 1), now=at)
+        client.force_login(owner)
+        data = self.chart(client, f"/budgets/{limit.pk}/")
+        assert data["series"][0]["values"] == [0.3, 0.2, 0.1] and data["lines"][0]["value"] == 1
+
+    def test_or_those_of_this_period(self, client, owner, staff):
+        limit = make_limit("5", scope="each_analysis", period="total")
+        for name, cost in (("song-1", "2"), ("song-2", "3")):
+            now = timezone.now()
+            operations.post(Call(at=now, user=owner.pk, analysis=name), call_id=new_id(), cost=D(cost), now=now)
+        client.force_login(staff)
+        data = self.chart(client, f"/budgets/{limit.pk}/")
+        assert (data["labels"], data["series"][0]["values"]) == (["song-2", "song-1"], [3.0, 2.0])
 
 
 class TestAsking:

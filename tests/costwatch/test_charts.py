@@ -18,7 +18,7 @@ def test_what_is_drawn_and_what_stands_in_the_table_is_the_same():
     made = chart(lines=[Line(name="Budget", value=D("0.004"))])
     assert made.data["series"][0] == {
         "name": "</script><b>", "values": [1.5, None], "texts": ["$1.50", "–"], "links": ["/a", ""], "link": "",
-        "muted": False, "colour": 1,
+        "muted": False, "dashed": False, "colour": 1,
     }  # fmt: skip
     assert made.data["totals"] == ["$3.50", "$3.00"]
     assert made.data["lines"] == [{"name": "Budget", "value": 0.004, "text": "$0.004"}]

@@ -114,19 +114,29 @@
         type: "value", axisLabel: { color: look.soft, formatter: ticks(data.unit, step) }, splitLine: { lineStyle: { color: look.line } },
         ...(below ? {} : { min: 0, max, interval: step }),
       },
-      series: data.series.map((one, place) => ({
+      series: [...data.series.map((one, place) => ({
         type: data.kind, name: one.name, data: off.has(one.name) ? one.values.map(() => null) : one.values,
         stack: data.stacked ? "all" : undefined, color: colours[place],
         barMaxWidth: 42, barCategoryGap: "22%", cursor: one.links.length || one.link ? "pointer" : "default", step: data.step ? "end" : false,
-        symbol: data.labels.length < 3 ? "circle" : "none", connectNulls: false, lineStyle: { width: 2 }, emphasis: { disabled: true },
+        symbol: data.labels.length < 3 ? "circle" : "none", connectNulls: false,
+        lineStyle: one.dashed ? { width: 1.5, type: [5, 4] } : { width: 2 }, emphasis: { disabled: true },
         markLine: place === 0 && lines.length ? {
           silent: true, symbol: "none", animation: false,
           data: lines.map((line, number) => ({ yAxis: line.value, name: line.name, label: { formatter: labels[number] } })),
           lineStyle: { color: look.soft, type: [5, 4], width: 1.5 },
           label: { position: "end", distance: 6, color: look.text, fontSize: 11, fontWeight: 500, fontFamily: look.font },
         } : undefined,
-      })),
+      })), ...band(data, colours, off)],
     };
+  }
+
+  // Two lines that nobody sees, one upon the other, and the ground between them tinted.
+  function band(data, colours, off) {
+    const [low, high] = data.band.map((name) => data.series.findIndex((one) => one.name === name));
+    if (low === undefined || off.has(data.band[0]) || off.has(data.band[1])) return [];
+    const between = data.series[high].values.map((value, at) => (value === null ? null : value - data.series[low].values[at]));
+    const line = { type: "line", stack: "band", symbol: "none", silent: true, lineStyle: { opacity: 0 }, emphasis: { disabled: true } };
+    return [{ ...line, data: data.series[low].values }, { ...line, data: between, areaStyle: { color: colours[high], opacity: 0.14 } }];
   }
 
   function look() {

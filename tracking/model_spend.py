@@ -17,12 +17,38 @@ from tracking.pricing.receipts import receipt_from_json
 from tracking.queries import Totals
 from tracking.rollups import MEASURES
 from tracking.span_reads import summed
+from tracking.unpriced import QUANTITIES, Why
 
 MOST_MODELS = 300
 #: Receipts that are added up for what was paid by meter.
 MOST_RECEIPTS = 300
 ZERO = Decimal(0)
 _MILLION = 1_000_000
+
+
+def unit_price(sums: Totals, why: Why | None = None) -> tuple[Decimal, str] | None:
+    """What a unit came to over the calls that have a price: (USD, "1M tokens" | "minute" | "1M characters").
+
+    Cost divided by all tokens, in and out, cached ones included; of models without tokens, by minutes of sound or
+    characters. `why` says what the calls without a price used, which is left out. None where it does not say so of
+    each of them, where no call has a price, or where two of these were billed: no single unit would be right.
+    """
+    used = dict.fromkeys(QUANTITIES, 0)
+    if sums.unpriced:
+        if why is None or why.calls != sums.unpriced or sums.unpriced >= sums.calls:
+            return None
+        used |= why.used
+    left = {name: getattr(sums, name) - used[name] for name in QUANTITIES}
+    units = [
+        (left["input_tokens"] + left["output_tokens"], "1M tokens", _MILLION),
+        (left["audio_ms"], "minute", 60_000),
+        (left["characters"], "1M characters", _MILLION),
+    ]
+    billed = [unit for unit in units if unit[0] > 0]
+    if len(billed) != 1:
+        return None
+    quantity, name, per = billed[0]
+    return EXACT.divide(EXACT.multiply(sums.cost, Decimal(per)), Decimal(quantity)), name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,48 +59,34 @@ class ModelSpend:
     model: str
     totals: Totals
     before: Decimal
+    calls_before: int = 0
+    unpriced_before: int = 0
 
     @property
     def effective(self) -> tuple[Decimal, str] | None:
-        """What a unit came to: (USD, "1M tokens" | "minute" | "1M characters").
-
-        Cost divided by all tokens, in and out, cached ones included; of models without tokens, by minutes of sound or
-        characters. None where a call has no price, or where two of these were billed: no single unit would be right.
-        """
-        sums = self.totals
-        tokens = sums.input_tokens + sums.output_tokens
-        units = [
-            (tokens, "1M tokens", _MILLION),
-            (sums.audio_ms, "minute", 60_000),
-            (sums.characters, "1M characters", _MILLION),
-        ]
-        used = [unit for unit in units if unit[0] > 0]
-        if sums.unpriced or len(used) != 1:
-            return None
-        quantity, name, per = used[0]
-        return EXACT.divide(EXACT.multiply(sums.cost, Decimal(per)), Decimal(quantity)), name
+        """What a unit came to, where every call has a price."""
+        return unit_price(self.totals)
 
 
-def used(
-    *, period: Period, before: Period, user_id: int | None = None, of: tuple[str, str] | None = None
-) -> list[ModelSpend]:
-    """The models of a period's calls, of one user where given, dearest first; `of`: one provider's model. One query."""
+def used(*, period: Period, before: Period, user_id: int | None = None) -> list[ModelSpend]:
+    """The models of a period's calls, of one user where given, dearest first. One query."""
     rollup = DailyModelRollup if user_id is None else DailyUserModelRollup
     now = Q(day__gte=period.start, day__lt=period.end)
     rows = summed(rollup, period, before)
     if user_id is not None:
         rows = rows.filter(user_id=user_id)
-    if of is not None:
-        rows = rows.filter(provider=of[0], model=of[1])
     sums = {f"sum_{name}": Sum(name, filter=now) for name in MEASURES}
-    found = rows.order_by().values("provider", "model").annotate(**sums, before=Sum("cost", filter=~now))
+    then = {f"{name}_before": Sum(name, filter=~now) for name in ("cost", "calls", "unpriced")}
+    found = rows.order_by().values("provider", "model").annotate(**sums, **then)
     ranked = found.filter(sum_calls__isnull=False).order_by(F("sum_cost").desc(), "-sum_calls", "provider", "model")
     return [
         ModelSpend(
             provider=row["provider"],
             model=row["model"],
             totals=Totals(**{name: row[f"sum_{name}"] for name in MEASURES}),
-            before=row["before"] or ZERO,
+            before=row["cost_before"] or ZERO,
+            calls_before=row["calls_before"] or 0,
+            unpriced_before=row["unpriced_before"] or 0,
         )
         for row in ranked[:MOST_MODELS]
     ]
@@ -102,6 +114,11 @@ class Paid:
     meters: list[PaidMeter]
     calls: int
     since: datetime | None  # when the oldest of them began
+
+    @property
+    def amount(self) -> Decimal:
+        """What they add up to, in USD."""
+        return sum((meter.amount for meter in self.meters), ZERO)
 
 
 def paid_by_meter(where: Where) -> Paid:

@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from costwatch import formatting
+from costwatch.pages.presentation import METER_NAMES
 
 register = template.Library()
 register.filter("usd", formatting.usd)
@@ -54,6 +55,12 @@ def name(value: str, missing: str = "–") -> SafeString:
     if not value:
         return format_html('<span class="cw-soft">{}</span>', missing)
     return format_html('<bdi class="cw-name" title="{}">{}</bdi>', value, value)
+
+
+@register.filter
+def meter(name: str) -> SafeString:
+    """A meter as people call it, its own name in the title."""
+    return format_html('<span title="{}">{}</span>', name, METER_NAMES.get(name, name))
 
 
 @register.filter

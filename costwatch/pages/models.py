@@ -16,25 +16,24 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from costwatch import overview
-from costwatch.formatting import change, quantity, usd
-from costwatch.pages import home
+from costwatch.formatting import quantity, usd
+from costwatch.pages import home, tables
 from costwatch.pages.asked import Asked
 from costwatch.pages.charts import MOST_SERIES, Chart, Series
-from tracking.api.access import sees_all
+from costwatch.pages.without import Without, compared, may_price
 from tracking.lists import Where
-from tracking.model_spend import ModelSpend, paid_by_meter, used
+from tracking.model_spend import ModelSpend, paid_by_meter, unit_price, used
 from tracking.periods import site_zone
 from tracking.pricing.listing import rates_of
 from tracking.pricing.meters import METERS
 from tracking.pricing.past import Known, MeterPast, known_as, past_of
+from tracking.unpriced import NOTHING, Reasons, Why, reasons
+from tracking.versions import Family, families
 
+#: Costs are rounded to a billionth of a dollar, a call each; the lines of receipts are not.
+_ROUNDED = Decimal("0.000001")
 #: Series of the chart of prices.
 MOST_METERS = 6
-
-
-def may_price(user: Any) -> bool:
-    """Whether an account may enter prices here: staff who see everybody's calls and may add rates."""
-    return sees_all(user) and user.has_perm("tracking.add_rate")
 
 
 def address_of(route: str, provider: str, model: str) -> str:
@@ -45,7 +44,7 @@ def address_of(route: str, provider: str, model: str) -> str:
 @login_required
 @require_safe
 def models(request: HttpRequest) -> HttpResponse:
-    """The models of a period: what was paid, what a unit came to, and which have no price."""
+    """The models of a period: what was paid, what a unit came to, and which have no price. Or that as a file."""
     asked = Asked.of(request)
     keep = {name: value for name, value in asked.filters.items() if name == "user"}
     asked = replace(
@@ -53,39 +52,99 @@ def models(request: HttpRequest) -> HttpResponse:
     )
     found = used(period=asked.period, before=asked.previous, user_id=asked.user_id)
     total = sum((line.totals.cost for line in found), Decimal(0))
-    lines = [_line(asked, line, total) for line in found]
-    unpriced = [line for line in lines if line["spend"].totals.unpriced]
+    unpriced = sum(line.totals.unpriced for line in found)
+    why = _why(asked) if unpriced else NOTHING
+    lines = [_family(asked, family, total, why) for family in families(found, why)]
+    if tables.is_wanted(request):
+        return tables.answer(asked, "models", _COLUMNS, (_cells(line) for family in lines for line in family["lines"]))
+    single = [line for family in lines for line in family["lines"]]
     return render(
         request,
         "costwatch/models.html",
         {
             "asked": asked,
             "lines": lines,
-            "unpriced": unpriced,
+            "lacking": [line for line in single if line["without"] and line["without"].priceable],
+            "unknown": [line for line in single if line["without"] and line["without"].unknown],
+            "complete": why.complete,
             "may_price": may_price(request.user),
+            "file": tables.link(asked) if lines else "",
             "stats": [
-                {"title": "Models", "value": quantity(len(found))},
-                {"title": "Cost", "value": usd(total), "unpriced": sum(x["spend"].totals.unpriced for x in unpriced)},
+                {"title": "Models", "value": quantity(len(lines))},
+                {"title": "Cost", "value": usd(total), "unpriced": unpriced},
             ],
         },
     )
 
 
-def _line(asked: Asked, line: ModelSpend, total: Decimal) -> dict[str, Any]:
+def _why(asked: Asked) -> Reasons:
+    return reasons(since=asked.period.starts_at, until=asked.period.ends_at, user_id=asked.user_id)
+
+
+def _family(asked: Asked, family: Family, total: Decimal, why: Reasons) -> dict[str, Any]:
+    """A model with the names that it was asked for and answered under: itself alone where there is one."""
+    lines = [_line(asked, line, total, why) | {"priced_as": family.model} for line in family.versions]
+    if len(lines) == 1:
+        return lines[0] | {"lines": lines, "versions": []}
+    moved, no_change = compared(
+        family.totals, family.before, calls_before=family.calls_before, unpriced_before=family.unpriced_before
+    )
+    share = family.totals.cost / total if total > 0 else None
+    return {
+        "spend": family, "link": asked.link_to("model", provider=family.provider, model=family.model),
+        "share": share, "width": _width(share), "change": moved, "no_change": no_change,
+        "effective": family.effective, "without": _counts(family.totals.unpriced, family.why, why.complete),
+        "lines": lines, "versions": lines,
+    }  # fmt: skip
+
+
+def _counts(unpriced: int, why: Why, complete: bool) -> Without | None:
+    if not unpriced:
+        return None
+    unknown = min(why.unknown, unpriced)
+    return Without(unpriced - unknown, unknown, complete, why.reason, (), 0)
+
+
+def _width(share: Decimal | None) -> float:
+    return float(round(min(max(share or 0, 0), 1) * 100, 2))
+
+
+def _line(asked: Asked, line: ModelSpend, total: Decimal, why: Reasons) -> dict[str, Any]:
     share = line.totals.cost / total if total > 0 else None
     names = {"provider": line.provider, "model": line.model}
+    own = why.of(line.provider, line.model)
+    moved, no_change = compared(
+        line.totals, line.before, calls_before=line.calls_before, unpriced_before=line.unpriced_before
+    )
     return {
         "spend": line,
         "link": asked.link_to("model", **names),
-        "price_link": address_of("price_model", line.provider, line.model),
+        "price_link": address_of("price_model", line.provider, line.model) if line.model else "",
         "calls_link": asked.link_to("calls", **names, price="unpriced"),
-        "is_known": bool(line.totals.unpriced and line.model and known_as(line.provider, line.model)),
+        "without": _counts(line.totals.unpriced, own, why.complete),
         "share": share,
-        "width": float(round(min(max(share or 0, 0), 1) * 100, 2)),
-        "change": change(line.totals.cost, line.before),
-        "is_new": not line.before,
-        "effective": line.effective,
+        "width": _width(share),
+        "change": moved,
+        "no_change": no_change,
+        "effective": unit_price(line.totals, own),
     }
+
+
+_COLUMNS = (
+    *("provider", "model", "priced_as", "calls", "failed", "without_price", "usage_unknown", "input_tokens"),
+    *("output_tokens", "audio_seconds", "characters", "paid_per_unit_usd", "unit", "cost_before_usd", "cost_usd"),
+)
+
+
+def _cells(line: dict[str, Any]) -> tuple:
+    one, sums = line["spend"], line["spend"].totals
+    effective, without = line["effective"], line["without"]
+    return (
+        one.provider, one.model, line["priced_as"], sums.calls, sums.errors, without.priceable if without else 0,
+        without.unknown if without else 0, sums.input_tokens, sums.output_tokens, Decimal(sums.audio_ms) / 1000,
+        sums.characters, effective[0] if effective else None, effective[1] if effective else "", one.before,
+        None if sums.unpriced and sums.unpriced == sums.calls else sums.cost,
+    )  # fmt: skip
 
 
 @login_required
@@ -111,6 +170,10 @@ def model(request: HttpRequest) -> HttpResponse:
         filters={"provider": provider, "model": name},
     )  # fmt: skip
     paid = paid_by_meter(where) if spending and spending.total.calls else None
+    unpriced = spending.total.unpriced if spending else 0
+    found = reasons(since=where.since, until=where.until, user_id=user_id) if unpriced else NOTHING
+    why = found.of(provider, name)
+    mine, others = _names(asked, provider, name, user_id, known)
     now = timezone.now()
     return render(
         request,
@@ -124,8 +187,12 @@ def model(request: HttpRequest) -> HttpResponse:
             "total": home.total_of(asked, spending) if spending else None,
             "chart": home.chart_of(asked, spending, {"model": name}, {}) if spending and spending.total.calls else None,
             "tabs": [(title, asked.link(by=key), key == by) for key, title in _tabs(user_id).items()],
-            "effective": _effective(spending, provider, name, asked, user_id),
+            "effective": unit_price(mine.totals, why) if mine else None,
+            "others": others,
+            "without": _counts(unpriced, why, found.complete),
             "paid": paid,
+            "paid_total": paid.amount if paid else None,
+            "paid_whole": bool(paid and spending and abs(paid.amount - spending.total.cost) < _ROUNDED),
             "prices": _price_chart(past, now),
             "steps": _steps(past),
             "rates": _rates(provider, name, known, now),
@@ -154,13 +221,18 @@ def _spending(asked: Asked, provider: str, name: str, user_id: int | None) -> tu
     return found, by
 
 
-def _effective(
-    spending: overview.Spending | None, provider: str, name: str, asked: Asked, user_id: int | None
-) -> tuple[Decimal, str] | None:
-    if spending is None or not spending.total.calls:
-        return None
-    lines = used(period=asked.period, before=asked.period, user_id=user_id, of=(provider, name))
-    return lines[0].effective if lines else None
+def _names(
+    asked: Asked, provider: str, name: str, user_id: int | None, known: Known
+) -> tuple[ModelSpend | None, list[dict[str, Any]]]:
+    """What was used under this name, and under the others that are priced as the same model."""
+    found = used(period=asked.period, before=asked.period, user_id=user_id) if name else []
+    mine = next((line for line in found if (line.provider, line.model) == (provider, name)), None)
+    same = [line for line in found if line.provider == provider and line.model not in ("", name)]
+    others = [line for line in same if known and known_as(line.provider, line.model) == known]
+    return mine, [
+        {"spend": line, "link": asked.link_to("model", provider=line.provider, model=line.model, by=None)}
+        for line in others
+    ]
 
 
 def _price_chart(past: list[MeterPast], now: datetime) -> Chart | None:

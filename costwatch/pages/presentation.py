@@ -10,6 +10,33 @@ from tracking.users import emails_of
 #: Statuses shown as failures.
 FAILED = ("error", "timeout", "connection_error", "incomplete")
 
+#: Meters as people call them.
+METER_NAMES = {
+    "input_tokens": "Input",
+    "cache_read_tokens": "Input from the cache",
+    "cache_write_tokens": "Written to the cache",
+    "cache_write_1h_tokens": "Written to the cache for an hour",
+    "cache_write_12h_tokens": "Written to the cache for twelve hours",
+    "input_audio_tokens": "Audio input",
+    "cache_read_audio_tokens": "Audio input from the cache",
+    "input_image_tokens": "Image input",
+    "cache_read_image_tokens": "Image input from the cache",
+    "output_tokens": "Output",
+    "output_audio_tokens": "Audio output",
+    "output_image_tokens": "Image output",
+    "audio_seconds": "Audio by its length",
+    "session_seconds": "Live session by its length",
+    "characters": "Characters spoken",
+    "images": "Images",
+    "video_seconds": "Video by its length",
+    "web_searches": "Web searches",
+    "web_fetches": "Web pages fetched",
+    "file_searches": "File searches",
+    "containers": "Containers",
+    "requests": "Calls",
+    "token_counts": "Token counts",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class CallRow:

@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from costwatch.pages.inputs import whole
-from costwatch.pages.models import address_of, may_price
+from costwatch.pages.models import address_of
+from costwatch.pages.without import may_price
 from tracking.models import Rate
 from tracking.periods import day_of, site_zone
 from tracking.pricing.listing import listed_models, listed_providers, rates_of

@@ -16,7 +16,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from costwatch.formatting import quantity, usd
-from costwatch.pages.models import address_of, may_price
+from costwatch.pages.models import address_of
+from costwatch.pages.without import may_price
 from tracking.own_rates import USUAL, NewRates, Unpriced, Wanted, enter, preview, unpriced_of
 from tracking.periods import start_of
 from tracking.pricing.meters import METERS
@@ -34,7 +35,7 @@ class PriceForm(forms.Form):
         required=False,
         label="In force from",
         widget=forms.DateInput(attrs={"type": "date"}),
-        help_text="Calls of that day and later. Empty: since ever.",
+        help_text="Calls of that day and later. Empty: from the beginning on.",
     )
     valid_to = forms.DateField(
         required=False,
@@ -138,7 +139,9 @@ def _say(request: HttpRequest, model: str, unpriced: Unpriced, done: Repriced) -
             reprice_unpriced.delay()
         messages.info(request, f"The other {quantity(unpriced.calls - done.looked_at)} are priced in the background.")
     elif done.looked_at > done.priced:
+        left = done.looked_at - done.priced
+        have = "call still has" if left == 1 else "calls still have"
         messages.warning(
             request,
-            f"{quantity(done.looked_at - done.priced)} of its calls still have no price: they need more than this.",
+            f"{quantity(left)} {have} no price: the page below says why.",
         )

@@ -1,5 +1,6 @@
 """Models: what was paid for which, the price book, and giving a model a price."""
 
+import csv
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,6 +14,7 @@ from tracking.models import Rate
 from tracking.periods import last_days
 
 COST = "$0.00045"
+BROKEN = {"status": "timeout", "http_status": None, "usage": None, "quality": "none"}
 LIST, BOOK = "/models/", "/models/prices/"
 MINI = "/model/?provider=openai&model=gpt-4o-mini"
 HOUSE = "/models/price/?provider=openai&model=house-model"
@@ -31,6 +33,59 @@ def test_models_with_what_a_unit_came_to(client, workspace, owner, member, staff
     body = page_of(client, staff, LIST)
     assert ">gpt-4o<" in body and "Price it" in body and "94 %" in body and COST in body
     assert "/models/price/?provider=openai&amp;model=house-model" in body
+
+
+def test_a_missing_price_and_unknown_usage_are_worded_apart(client, workspace, owner, staff):
+    workspace.call(user=owner)
+    workspace.call(user=owner, **BROKEN)
+    workspace.call(user=owner, facts={"service_tier": "no-such-tier"})
+    workspace.call(user=owner, model="whisper-1", **BROKEN)
+    html = page_of(client, staff, LIST)
+    assert "No price for tier &#x27;no-such-tier&#x27; of gpt-4o-mini" in html, "the reason of the newest such call"
+    assert html.count("Price it</a>") == 1 and "1 of 3" in html
+    assert "Usage unknown" in html and "whisper-1</bdi>: 1" in html and "gpt-4o-mini</bdi>: 1" in html
+    assert "$0.30" in html and "priced calls" in html, "over those that have a price"
+    body = page_of(client, staff, MINI)
+    assert "1 call without a price." in body and "Price this model" in body and "1 call told no usage" in body
+    body = page_of(client, staff, "/model/?provider=openai&model=whisper-1")
+    assert "told no usage" in body and "Price this model" not in body
+    assert "Price this model" not in page_of(client, owner, MINI)
+
+
+def test_no_share_is_told_of_sums_that_leave_calls_out(client, workspace, owner):
+    workspace.call(user=owner)
+    workspace.call(user=owner, days_ago=40)
+    assert "0 %" in page_of(client, owner, LIST)
+    workspace.call(user=owner, days_ago=40, facts={"service_tier": "no-such-tier"})
+    assert "unpriced before" in page_of(client, owner, LIST)
+
+
+def test_the_names_of_a_model_stand_under_it(client, workspace, owner):
+    for _ in range(2):
+        workspace.call(user=owner, model="gpt-4o-mini-2024-07-18")
+    workspace.call(user=owner, **FAILED)
+    html = page_of(client, owner, LIST)
+    assert html.count("cw-version") == 2 and "2 names" in html
+    body = page_of(client, owner, MINI)
+    assert "Other names of this model" in body and "gpt-4o-mini-2024-07-18" in body and "$0.0009" in body
+    assert "Other names" in page_of(client, owner, MINI + "-2024-07-18")
+
+
+def test_the_table_as_a_file(client, workspace, owner, member, staff):
+    workspace.call(user=owner, model="=1+1")
+    workspace.call(user=owner)
+    workspace.call(user=owner, **BROKEN)
+    workspace.call(user=member, model="gpt-4o")
+    assert "file=csv" in page_of(client, owner, LIST)
+    client.force_login(owner)
+    answer = client.get(LIST + "?file=csv")
+    assert answer["Content-Type"].startswith("text/csv") and "attachment" in answer["Content-Disposition"]
+    lines = list(csv.DictReader(answer.content.decode("utf-8-sig").splitlines()))
+    assert {line["model"]: line["cost_usd"] for line in lines} == {"gpt-4o-mini": "0.00045", "'=1+1": ""}
+    mini = next(line for line in lines if line["model"] == "gpt-4o-mini")
+    assert (mini["calls"], mini["usage_unknown"], mini["paid_per_unit_usd"]) == ("2", "1", "0.3")
+    client.force_login(staff)
+    assert "gpt-4o," in client.get(LIST + "?file=csv").content.decode()
 
 
 def test_no_unit_is_told_where_none_is_right(workspace, owner):
@@ -65,7 +120,7 @@ def test_one_model(client, workspace, owner, member, staff):
         "input_tokens",
         "3,000",
         "$0.15 <span",
-        "newest 3 priced calls",
+        "Total",
     ):
         assert text in html, text
     assert "Enter a price" in html and "batch" in html
@@ -175,7 +230,7 @@ def test_a_price_that_is_not_enough_says_so(client, workspace, staff):
     half = {**PRICES, "rate|output_tokens||standard": ""}
     assert "1 would still have no price" in client.post(HOUSE, {**half, "preview": ""}).content.decode()
     html = client.post(HOUSE, {**half, "save": ""}, follow=True).content.decode()
-    assert "1 of its calls still have no price" in html
+    assert "1 call still has no price" in html
 
 
 def test_calls_beyond_what_is_priced_at_once_follow(client, workspace, staff, monkeypatch):

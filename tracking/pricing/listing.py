@@ -56,9 +56,9 @@ def _in_force(rows: QuerySet, at: datetime, known_at: datetime | None) -> list[R
     rows = rows.filter(Q(valid_from=None) | Q(valid_from__lte=at), Q(valid_to=None) | Q(valid_to__gt=at))
     if known_at is not None:
         rows = rows.filter(recorded_at__lt=known_at)
-    found: dict[tuple, Rate] = {}
+    found: dict[bool, dict[tuple, Rate]] = {False: {}, True: {}}
+    for row in rows.order_by("pk"):
+        found[row.own][tuple(getattr(row, name) for name in _KEY)] = row
     # The last one recorded wins, also where it withdraws; a price of one's own that is withdrawn hides none.
-    for own in (False, True):
-        last = {tuple(getattr(row, name) for name in _KEY): row for row in rows.filter(own=own).order_by("pk")}
-        found |= {key: row for key, row in last.items() if row.amount is not None}
-    return [found[key] for key in sorted(found)]
+    last = {key: row for own in (False, True) for key, row in found[own].items() if row.amount is not None}
+    return [last[key] for key in sorted(last)]

@@ -5,7 +5,7 @@ A folder holds, for every segment,
 * `<name>.seg`: one line per event, `crc32 json`. Its writer keeps an exclusive flock on it while it may append;
 * `<name>.off`: how far it has been recorded. Whoever drains the segment keeps an exclusive flock on this file.
 
-and beside them `counters` and `rejected/`. Locks are flocks, so the kernel releases them however a process ends.
+and beside them `counters`, `rejected/` and `id`. Locks are flocks, so the kernel releases them however a process ends.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import struct
 import time
 import zlib
@@ -238,6 +239,24 @@ def sweep(folder: Path, *, older_than_s: float = 60.0) -> None:
 
 
 _COUNTER_FORMAT = struct.Struct(f"<{len(COUNTERS)}Q")
+
+
+def folder_id(folder: Path) -> str:
+    """What the folder is called for good, whatever its host is called: made once. "" where it cannot be written."""
+    path = folder / "id"
+    with contextlib.suppress(OSError, ValueError):
+        if known := path.read_text("ascii").strip():
+            return known[:40]
+    made = folder / f"id.{secrets.token_hex(8)}"
+    try:
+        made.write_text(secrets.token_hex(8), "ascii")
+        with contextlib.suppress(FileExistsError):  # another process was first
+            os.link(made, path)
+        return path.read_text("ascii").strip()[:40]
+    except (OSError, ValueError):
+        return ""
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def _counters_path(folder: Path) -> Path:

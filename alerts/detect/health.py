@@ -16,7 +16,7 @@ from alerts.findings import Finding
 from alerts.kinds import Severity, Type
 from alerts.models import CostAlert
 from budgets.models import Hold
-from tracking import ledger, spool
+from tracking import ledger, segments
 from tracking.spool import Stats
 
 #: Age of the oldest call that waits, in seconds: told, critical, over.
@@ -33,17 +33,20 @@ _MOST = 1000
 
 TYPES = (Type.RECORDER_BEHIND, Type.SPOOL_GROWING, Type.CALLS_LOST, Type.HOLDS_EXPIRED, Type.LEDGER_STRAY)
 #: Those that are about the folder of one host: another host neither sees them nor says that they are over.
-OF_HOST = (Type.RECORDER_BEHIND, Type.SPOOL_GROWING, Type.CALLS_LOST)
+OF_SPOOL = (Type.RECORDER_BEHIND, Type.SPOOL_GROWING, Type.CALLS_LOST)
+#: What comes back so long after it was over is told anew, also on the same day.
+ANEW_AFTER = timedelta(hours=1)
+#: A spool of which nobody has said for so long that something still holds is not there any more.
+SILENT_FOR = timedelta(days=1)
 
 
-def host_prefix(type_: Type) -> str:
-    """How keys of this host's alerts of a type begin; of what all hosts share, all of the type."""
-    return f"{about(type_, socket.gethostname())}:" if type_ in OF_HOST else f"{type_}:"
+def spool_prefix(type_: Type, state: Stats) -> str:
+    """How keys of the alerts of a type about this spool begin; of what all hosts share, all of the type."""
+    return f"{_about(type_, state)}:" if type_ in OF_SPOOL else f"{type_}:"
 
 
-def find(at: datetime) -> Iterator[Finding]:
+def find(state: Stats, at: datetime) -> Iterator[Finding]:
     """What is the case now, or was and is not yet clearly over."""
-    state = spool.stats()
     yield from behind(state, at)
     yield from growing(state, at)
     yield from lost(state, at)
@@ -54,7 +57,7 @@ def find(at: datetime) -> Iterator[Finding]:
 def behind(state: Stats, at: datetime) -> Iterator[Finding]:
     """Calls wait for longer than five minutes."""
     waits_s = state.oldest_backlog_s
-    episodes, name = _episodes(Type.RECORDER_BEHIND)
+    episodes, name = _episodes(Type.RECORDER_BEHIND, state)
     if state.backlog_bytes and waits_s > (CAUGHT_UP_S if name in episodes.open else BEHIND_S):
         yield _finding(
             Type.RECORDER_BEHIND, episodes.key(name, at=at), at,
@@ -72,7 +75,7 @@ def behind(state: Stats, at: datetime) -> Iterator[Finding]:
 def growing(state: Stats, at: datetime) -> Iterator[Finding]:
     """The spool's folder is half full, or more."""
     used = state.folder_bytes / state.max_bytes if state.max_bytes else 0.0
-    episodes, name = _episodes(Type.SPOOL_GROWING)
+    episodes, name = _episodes(Type.SPOOL_GROWING, state)
     if used > (ROOM if name in episodes.open else FULL):
         yield _finding(
             Type.SPOOL_GROWING, episodes.key(name, at=at), at,
@@ -87,8 +90,8 @@ def growing(state: Stats, at: datetime) -> Iterator[Finding]:
 
 def lost(state: Stats, at: datetime) -> Iterator[Finding]:
     """Calls were refused by a full folder, or could not be recorded. Counted from when it was last told."""
-    episodes, name = _episodes(Type.CALLS_LOST)
-    seen = _last_details(Type.CALLS_LOST)
+    episodes, name = _episodes(Type.CALLS_LOST, state)
+    seen = _last_details(Type.CALLS_LOST, state)
     now = {"refused": state.refused, "rejected": state.rejected, "damaged": state.damaged}
     more = any(now[kind] > int(seen.get(kind, 0)) for kind in now)
     last_at = at if more else datetime.fromisoformat(seen.get("last_at", at.isoformat()))
@@ -108,7 +111,7 @@ def lost(state: Stats, at: datetime) -> Iterator[Finding]:
 
 def expired_holds(at: datetime) -> Iterator[Finding]:
     """Calls of which nothing was ever heard, counted at what they could have cost; or holds that nobody sweeps."""
-    episodes = Episodes(Type.HOLDS_EXPIRED)
+    episodes = Episodes(Type.HOLDS_EXPIRED, anew_after=ANEW_AFTER)
     name = about(Type.HOLDS_EXPIRED)
     since = at - EXPIRED_WITHIN
     expired = Hold.objects.filter(state=Hold.State.EXPIRED, resolved_at__gt=since).values("pk")[:_MOST].count()
@@ -131,9 +134,10 @@ def expired_holds(at: datetime) -> Iterator[Finding]:
 
 def stray_rows(at: datetime) -> Iterator[Finding]:
     """Rows of the ledger in its default partition, on PostgreSQL."""
+    episodes = Episodes(Type.LEDGER_STRAY, anew_after=ANEW_AFTER)
     if stray := ledger.default_partition_rows(at_most=_MOST):
         yield _finding(
-            Type.LEDGER_STRAY, Episodes(Type.LEDGER_STRAY).key(about(Type.LEDGER_STRAY), at=at), at,
+            Type.LEDGER_STRAY, episodes.key(about(Type.LEDGER_STRAY), at=at), at,
             severity=Severity.WARNING,
             title="Rows of the ledger are in no month's partition",
             text=f"{stray:,} rows stand in the default partition. Their months cannot be partitioned while they are "
@@ -143,14 +147,19 @@ def stray_rows(at: datetime) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _episodes(type_: Type) -> tuple[Episodes, str]:
-    """This host's alerts of a type, and what they are about."""
-    return Episodes(type_, prefix=host_prefix(type_)), about(type_, socket.gethostname())
+def _about(type_: Type, state: Stats) -> str:
+    """By the spool, not by the host: a container that is made anew has another name and the same folder."""
+    return about(type_, segments.folder_id(state.folder) or socket.gethostname())
 
 
-def _last_details(type_: Type) -> dict[str, Any]:
-    """What the latest alert of this host has kept, whether it holds or not."""
-    rows = CostAlert.objects.filter(type=type_, dedupe_key__startswith=host_prefix(type_))
+def _episodes(type_: Type, state: Stats) -> tuple[Episodes, str]:
+    """The alerts of a type about this spool, and what they are about."""
+    return Episodes(type_, prefix=spool_prefix(type_, state), anew_after=ANEW_AFTER), _about(type_, state)
+
+
+def _last_details(type_: Type, state: Stats) -> dict[str, Any]:
+    """What the latest alert of this spool has kept, whether it holds or not."""
+    rows = CostAlert.objects.filter(type=type_, dedupe_key__startswith=spool_prefix(type_, state))
     return rows.order_by("-pk").values_list("details", flat=True).first() or {}
 
 

@@ -10,6 +10,7 @@ from alerts.findings import Finding
 from alerts.kinds import Type
 from alerts.models import CostAlert
 from alerts.operations import raise_alerts, resolve
+from tracking import spool
 
 
 def watch_forecasts(*, at: datetime) -> list[CostAlert]:
@@ -29,12 +30,16 @@ def watch_prices(*, at: datetime) -> list[CostAlert]:
 
 
 def watch_health(*, at: datetime) -> list[CostAlert]:
-    """The installation itself, as this host sees it."""
-    found = list(health.find(at))
+    """The installation itself, as this host sees it; and what a host that is no more has left."""
+    state = spool.stats()
+    found = list(health.find(state, at))
     new = raise_alerts(found, at=at)
     keys = [finding.dedupe_key for finding in found]
     for type_ in health.TYPES:
-        resolve(type_, still=keys, at=at, prefix=health.host_prefix(type_))
+        resolve(type_, still=keys, at=at, prefix=health.spool_prefix(type_, state))
+    said = CostAlert.objects.filter(type__in=health.OF_SPOOL, resolved_at=None)
+    said.filter(dedupe_key__in=keys).update(updated_at=at)
+    said.filter(updated_at__lt=at - health.SILENT_FOR).update(resolved_at=at, updated_at=at)
     return new
 
 

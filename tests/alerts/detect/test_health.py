@@ -15,7 +15,7 @@ from budgets import operations
 from budgets.models import Hold
 from tests.budgets.conftest import call_at, make_limit, new_id
 from tests.tracking.making import run_python
-from tracking import recorder, spool
+from tracking import recorder, segments, spool
 from tracking.models import ApiUsageLog
 
 pytestmark = pytest.mark.django_db
@@ -86,14 +86,67 @@ def test_lost_calls_are_told_while_there_are_more_of_them(spool_says, staff):
     assert len(watch_health(at=NOW + timedelta(days=3))) == 1
 
 
-def test_what_another_host_sees_is_not_over_because_this_one_does_not(spool_says, monkeypatch, staff):
-    spool_says(folder_bytes=90, max_bytes=100)
-    monkeypatch.setattr("socket.gethostname", lambda: "a")
-    watch_health(at=NOW)
-    spool_says(folder_bytes=0, max_bytes=100)
-    monkeypatch.setattr("socket.gethostname", lambda: "b")
-    watch_health(at=NOW)
-    assert held() == {"spool_growing"}
+def test_a_second_outage_on_the_same_day_is_told_again(spool_says, staff):
+    midnight = NOW.replace(hour=0)
+    spool_says(refused=3, backlog_bytes=1000, oldest_backlog_s=400.0)
+    assert len(watch_health(at=midnight + timedelta(minutes=10))) == 2
+    spool_says(refused=3, backlog_bytes=0, oldest_backlog_s=0.0)
+    watch_health(at=midnight + timedelta(hours=2))
+    assert held() == set()
+    spool_says(refused=50_003, backlog_bytes=1000, oldest_backlog_s=400.0)
+    for minutes, told in ((0, {"calls_lost", "recorder_behind"}), (1, set())):
+        new = watch_health(at=midnight + timedelta(hours=20, minutes=minutes))
+        assert {alert.type for alert in new} == told
+    lost = CostAlert.objects.filter(type="calls_lost").order_by("pk").last()
+    assert "50,003 calls were lost" in lost.text and lost.deliveries.exists()
+    spool_says(refused=50_003, backlog_bytes=0, oldest_backlog_s=0.0)
+    watch_health(at=midnight + timedelta(hours=21, minutes=30))
+    spool_says(refused=50_004, backlog_bytes=1000, oldest_backlog_s=400.0)
+    assert len(watch_health(at=midnight + timedelta(hours=23))) == 2, "a third one, too"
+    assert len(set(CostAlert.objects.values_list("dedupe_key", flat=True))) == 6
+
+
+def test_what_comes_back_within_the_hour_is_the_same_outage(spool_says, staff):
+    for minutes, waits_s in ((0, 400.0), (5, 10.0), (15, 400.0), (20, 10.0), (30, 400.0)):
+        spool_says(backlog_bytes=1000, oldest_backlog_s=waits_s)
+        watch_health(at=NOW.replace(hour=23, minute=45) + timedelta(minutes=minutes))
+    assert CostAlert.objects.get().resolved_at is None
+
+
+def test_another_name_of_the_host_tells_nothing_anew(spool_says, monkeypatch, staff):
+    spool.stats().folder.mkdir(parents=True, exist_ok=True)
+    spool_says(refused=50_003, backlog_bytes=1000, oldest_backlog_s=400.0)
+    monkeypatch.setattr("socket.gethostname", lambda: "4b1d")
+    assert len(watch_health(at=NOW)) == 2
+    monkeypatch.setattr("socket.gethostname", lambda: "9f2c1a")
+    assert watch_health(at=NOW + timedelta(minutes=5)) == []
+    spool_says(refused=50_003, backlog_bytes=0, oldest_backlog_s=0.0)
+    watch_health(at=NOW + timedelta(minutes=80))
+    assert held() == set(), "the new host says that it is over"
+
+
+def test_what_another_spool_holds_is_not_over_until_nobody_says_so_for_a_day(spool_says, tmp_path, staff):
+    def look(name, used, at):
+        (tmp_path / name).mkdir(exist_ok=True)
+        spool_says(folder=tmp_path / name, folder_bytes=used, max_bytes=100)
+        watch_health(at=at)
+
+    look("a", 70, NOW)
+    for hours in range(1, 30):  # both are well and alive: nothing changes
+        look("b", 0, NOW + timedelta(hours=hours))
+        look("a", 70, NOW + timedelta(hours=hours))
+        assert held() == {"spool_growing"}
+    for hours in (30, 50):
+        look("b", 0, NOW + timedelta(hours=hours))
+        assert held() == {"spool_growing"}
+    look("b", 0, NOW + timedelta(hours=54))
+    assert held() == set(), "the host of a is no more"
+
+
+def test_a_folder_keeps_its_id_and_one_that_cannot_be_written_has_none(tmp_path):
+    assert segments.folder_id(tmp_path) == segments.folder_id(tmp_path) != ""
+    assert [path.name for path in tmp_path.iterdir()] == ["id"]
+    assert segments.folder_id(tmp_path / "missing") == ""
 
 
 @pytest.mark.django_db(transaction=True)  # limits are read on a connection of their own

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from budgets.errors import BudgetExceeded, BudgetUnavailable
 from budgets.operations import RETRY_AFTER_S
-from budgets.refusals import details_of
+from budgets.refusals import details_of, flat_limit
 from tracking.gate import Refused
 from tracking.wire.refusals import refusal_in
 
@@ -76,14 +76,11 @@ def answer_to(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]
 
 
 def _exceeded(details: dict[str, Any], retry_after_s: int | None) -> tuple[int, dict[str, Any], dict[str, str]]:
-    limit = details.get("limit")
-    if isinstance(limit, dict):
-        limit = {**limit, **{name: details.get(name) for name in ("spent", "held", "remaining")}}
     body = {
         "error": EXCEEDED,
         "message": NEXT,
         "detail": details.get("message", ""),
-        "limit": limit,
+        "limit": flat_limit(details),
         "resetsAt": details.get("resets_at"),
     }
     return 402, body, {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}

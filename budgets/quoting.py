@@ -42,7 +42,7 @@ class Checked:
     """Whether a planned call would be admitted now."""
 
     allowed: bool
-    reason: str  # why not; "" where it would
+    reason: str  # why not; where it would: why its cost is not known, or ""
     cost: Decimal | None  # USD at most; None: it has no bound or no price
     max_output_tokens: int | None  # what was counted on; None: the call has no such output
     refusal: Refusal | None = None  # the limit that stands in the way
@@ -78,7 +78,7 @@ def of_request(*, provider: str, endpoint: str, request: Mapping[str, Any], mode
 
     wide = "context-1m" in str(request.get("betas") or "")
     asked = Ask(kind, provider, known.name, known.operation, sent, window_of=window_of, wide=wide)
-    return _uncapped(bound(asked))
+    return _priced_first(_uncapped(bound(asked)))
 
 
 def of_meters(
@@ -103,7 +103,7 @@ def of_meters(
     window = known.context_window if known is not None else None
     most = limits_of(provider=provider, model=model, listed_window=window).output
     if most is None:
-        return found.without("nothing bounds its output: give max_output_tokens")
+        return _priced_first(found.without("nothing bounds its output: give max_output_tokens"))
     return replace(found, output=Output(most))
 
 
@@ -131,7 +131,8 @@ def check(call: Call, asked: Bound) -> Checked:
     except BudgetUnavailable:
         _let_pass(call)
         return Checked(True, "The budgets could not be checked.", None, _output_of(asked))
-    return Checked(refusal is None, refusal.message if refusal else "", **told, refusal=refusal)
+    unknown = f"What it costs is not known: {question.worst.reason}." if question.worst.cost is None else ""
+    return Checked(refusal is None, refusal.message if refusal else unknown, **told, refusal=refusal)
 
 
 def reserve(
@@ -167,6 +168,13 @@ def _let_pass(call: Call) -> None:
     if settings.ON_GATE_FAILURE != "allow":
         raise  # noqa: PLE0704
     logger.error("Budgets cannot be checked: a call to %s is ADMITTED UNCHECKED (ON_GATE_FAILURE).", call.provider)
+
+
+def _priced_first(found: Bound) -> Bound:
+    """Where nothing bounds a call of a model that has no price, that is told first: a maximum alone would not help."""
+    if not found.problem or prices.current().resolve(found.provider, found.model) is not None:
+        return found
+    return found.without(f"no prices for {found.provider} model {found.model!r}, and {found.problem}")
 
 
 def _output_of(asked: Bound) -> int | None:

@@ -53,5 +53,13 @@ def details_of(refusal: Refusal) -> dict[str, Any]:
     }
 
 
+def flat_limit(details: dict[str, Any]) -> dict[str, Any] | None:
+    """The limit of a refusal's details with how it stands, as answers over HTTP show it; None where none is named."""
+    limit = details.get("limit")
+    if not isinstance(limit, dict):
+        return limit
+    return {**limit, **{name: details.get(name) for name in ("spent", "held", "remaining")}}
+
+
 def _usd(amount: Decimal) -> str:
     return f"{amount.normalize():f}"

@@ -16,7 +16,7 @@ from budgets import operations, quoting
 from budgets.calls import Call
 from budgets.errors import HoldNotFound
 from budgets.models import Hold
-from budgets.refusals import details_of
+from budgets.refusals import details_of, flat_limit
 from tracking.api.access import key_of
 from tracking.api.fields import Moment, Strict, Text, UsdInput, UsdText, Whole, usd_text
 from tracking.api.ingest import reporter_of
@@ -102,10 +102,12 @@ class CheckAnswer(serializers.Serializer):
     """Whether a call would be admitted now. Nothing is held."""
 
     allowed = serializers.BooleanField(help_text="whether it would be")
-    reason = serializers.CharField(help_text="why not; empty where it would")
+    reason = serializers.CharField(help_text="why not; where it would: why its cost is not known, or empty")
     estimated_cost = UsdText(allow_null=True, help_text="USD, at most; null: it has no price")
     max_output_tokens = serializers.IntegerField(allow_null=True, help_text="what was counted on; null: none")
-    limit = serializers.DictField(allow_null=True, help_text="the limit in the way, and how it stands; null: none")
+    limit = serializers.DictField(
+        allow_null=True, help_text="the limit in the way, and how it stands, as in a 402; null: none"
+    )
     resets_at = Moment(allow_null=True, help_text="when that limit resets; null: never, or none is in the way")
 
 
@@ -139,7 +141,7 @@ class CheckView(ApiView):
             "reason": told.reason,
             "estimated_cost": told.cost,
             "max_output_tokens": told.max_output_tokens,
-            "limit": details_of(told.refusal) if told.refusal else None,
+            "limit": flat_limit(details_of(told.refusal)) if told.refusal else None,
             "resets_at": told.refusal.resets_at if told.refusal else None,
         }
 

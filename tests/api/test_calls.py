@@ -48,7 +48,7 @@ def test_check_tells_cost_and_limit_and_holds_nothing(alice, a_cent):
     assert (told["allowed"], told["estimated_cost"], told["limit"], told["resets_at"]) == (True, "0.0075", None, None)
     told = post(alice, "check", {**CALL, "max_output_tokens": 5000})
     assert (told["allowed"], told["estimated_cost"]) == (False, "0.0525")
-    assert told["limit"]["limit"]["amount"] == "0.01" and told["resets_at"] and "0.01" in told["reason"]
+    assert told["limit"]["amount"] == "0.01" and told["resets_at"] and "0.01" in told["reason"]
     told = post(alice, "check", {key: CALL[key] for key in ("provider", "model", "input_tokens")})
     assert told["max_output_tokens"] == 16384, "the model's own limit"
     assert not Hold.objects.exists()
@@ -104,7 +104,22 @@ def test_a_model_without_a_price_under_a_hard_limit(alice, a_cent):
     told = post(alice, "check", {**CALL, "model": "gpt-99"})
     assert (told["allowed"], told["estimated_cost"]) == (False, None) and "no price" in told["reason"]
     refused = post(alice, "holds", {**CALL, "model": "gpt-99"}, 402)
+    assert told["limit"] == refused["limit"] and "1000000000" not in str(told), "nobody asked for that much"
     assert "no price" in refused["detail"] and spent_and_held() == (0, 0)
+
+
+@committed
+def test_check_says_first_that_there_is_no_price(alice, a_cent):
+    unbounded = {"provider": "openai", "model": "nosuch", "input_tokens": 10}
+    reason = post(alice, "check", unbounded)["reason"]
+    assert 0 < reason.index("no prices for openai model 'nosuch'") < reason.index("give max_output_tokens")
+
+
+@pytest.mark.parametrize("change", [{}, {"max_output_tokens": 5}])
+def test_check_says_why_a_cost_is_not_known_also_where_no_limit_minds(alice, change):
+    told = post(alice, "check", {"provider": "openai", "model": "nosuch", "input_tokens": 10, **change})
+    assert (told["allowed"], told["estimated_cost"]) == (True, None)
+    assert told["reason"].startswith("What it costs is not known: no prices for openai model 'nosuch'")
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ def test_a_model_without_a_price_is_refused_by_a_hard_limit_only(alice):
     assert post(alice, "check", UNPRICED)["allowed"]
     make_limit("5", scope="everyone")
     told = post(alice, "check", UNPRICED)
-    assert (told["allowed"], told["estimated_cost"]) == (False, None) and told["limit"]["limit"]["name"]
+    assert (told["allowed"], told["estimated_cost"]) == (False, None) and told["limit"]["name"]
     assert "UNPRICED_MODELS" in post(alice, "holds", UNPRICED, code=402)["detail"]
     assert hold(alice, **UNPRICED, amount_usd="0.5")["amount"] == "0.5", "its price is known to the caller"
 

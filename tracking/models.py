@@ -328,6 +328,16 @@ class SpanUserModelRollup(Rollup):  # noqa: DJ008 - inherited
         constraints = _key("span_id", "user_id", "provider", "model", "service", name="rollup_span_user_model")
 
 
+class TakenBack(Rollup):  # noqa: DJ008 - inherited
+    """What corrections took back, as positive sums: with it, counters of what was recorded never fall."""
+
+    provider = models.CharField(max_length=40)
+    service = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = _key("provider", "service", name="taken_back")
+
+
 class AnalysisRollup(Rollup):  # noqa: DJ008 - inherited
     analysis_id = models.CharField(max_length=200)
     feature = models.CharField(max_length=200)

@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from django.db import OperationalError, connections, transaction
 
-from tracking import ledger, results, settling, truth
+from tracking import ledger, results, settling, taken_back, truth
 from tracking.cleaning import json_encoder
 from tracking.events import CallEvent
 from tracking.gate import Outcome
@@ -166,6 +166,7 @@ def write_rows(rows: Sequence[Row], *, more: Sequence[Outcome] = ()) -> None:
     ledger.insert_rows(COLUMNS, [row_values(row) for row in rows])
     _make_analyses(rows)
     add_to_rollups(rows)
+    taken_back.note(rows)
     settling.settle(rows, more)
 
 

@@ -24,8 +24,9 @@ from budgets.overview import overviews
 from costwatch.operations import alert_metrics
 from costwatch.operations.alert_metrics import of_alerts
 from tracking import spool
-from tracking.models import ApiUsageLog, HourlyModelRollup, PricedModel
+from tracking.models import ApiUsageLog, PricedModel
 from tracking.otlp import counts
+from tracking.taken_back import recorded_and_taken_back
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ REFUSED_OVER, MAX_REFUSED = timedelta(minutes=5), 10_000
 NAMES = (
     *("costwatch_calls_total", "costwatch_errors_total", "costwatch_unpriced_calls", "costwatch_cost_usd_total"),
     *("costwatch_tokens_total", "costwatch_refused_calls", "costwatch_open_holds", "costwatch_held_usd"),
+    *("costwatch_taken_back_calls_total", "costwatch_taken_back_cost_usd_total", "costwatch_taken_back_tokens_total"),
     *("costwatch_budget_limit_usd", "costwatch_budget_spent_usd", "costwatch_budget_held_usd"),
     *("costwatch_budget_remaining_usd", "costwatch_spool_bytes", "costwatch_spool_max_bytes"),
     *("costwatch_spool_backlog_bytes", "costwatch_recorder_lag_seconds", "costwatch_spool_events_total"),
@@ -111,34 +113,53 @@ def _of_database() -> list[Metric]:
     with _lock:
         if time.monotonic() - _cached[0] > FRESH_S:
             now = timezone.now()
-            _cached = (time.monotonic(), [*_of_calls(), *_of_refusals(now), *_of_budgets(now), *of_alerts(now)])
+            _cached = (time.monotonic(), [*_of_calls(now), *_of_refusals(now), *_of_budgets(now), *of_alerts(now)])
         return _cached[1]
 
 
-def _of_calls() -> Iterator[Metric]:
+def _of_calls(now: datetime) -> Iterator[Metric]:
     known = set(PricedModel.objects.order_by().values_list("provider", flat=True).distinct())
-    names = ("calls", "errors", "unpriced", "cost", "input_tokens", "cache_read_tokens", "output_tokens")
-    rows = HourlyModelRollup.objects.order_by().values("provider", "service")
-    sums: dict[tuple[str, str], dict] = {}
-    for row in rows.annotate(**{f"sum_{name}": Sum(name) for name in names}):
+    net: dict[tuple[str, str], dict] = {}
+    back: dict[tuple[str, str], dict] = {}
+    for row in recorded_and_taken_back(now=now):
         key = (row["provider"] if row["provider"] in known else "other", row["service"])
-        into = sums.setdefault(key, dict.fromkeys(names, 0))
-        for name in names:
+        into = (back if row["back"] else net).setdefault(key, dict.fromkeys(_SUMMED, 0))
+        for name in _SUMMED:
             into[name] += row[f"sum_{name}"] or 0
+    nothing = dict.fromkeys(_SUMMED, 0)
+    # The sums are net of what was taken back: together they only ever grow, as counters must.
+    gross = {
+        key: {name: net.get(key, nothing)[name] + back.get(key, nothing)[name] for name in _SUMMED}
+        for key in net.keys() | back.keys()
+    }
+    yield from _counters("", "", gross)
+    yield from _counters("taken_back_", "; taken back by corrections", back)
     by = ["provider", "service"]
-    calls = CounterMetricFamily("costwatch_calls", "Calls", labels=by)
     errors = CounterMetricFamily("costwatch_errors", "Calls that failed", labels=by)
     unpriced = GaugeMetricFamily("costwatch_unpriced_calls", "Calls whose price is not known", labels=by)
-    cost = CounterMetricFamily("costwatch_cost_usd", "What was spent, in USD, net of corrections", labels=by)
+    for key in sorted(gross):
+        errors.add_metric(key, gross[key]["errors"])
+        unpriced.add_metric(key, net.get(key, nothing)["unpriced"])
+    yield from (errors, unpriced)
+
+
+_SUMMED = ("calls", "errors", "unpriced", "cost", "input_tokens", "cache_read_tokens", "output_tokens")
+
+
+def _counters(prefix: str, which: str, sums: dict[tuple[str, str], dict]) -> Iterator[Metric]:
+    """Calls, cost and tokens as counters."""
+    by = ["provider", "service"]
+    calls = CounterMetricFamily(f"costwatch_{prefix}calls", f"Calls{which}", labels=by)
+    cost = CounterMetricFamily(f"costwatch_{prefix}cost_usd", f"USD{which}", labels=by)
     tokens = CounterMetricFamily(
-        "costwatch_tokens", "Tokens; cache_read is a part of input", labels=[*by, "kind"]
-    )  # fmt: skip
+        f"costwatch_{prefix}tokens", f"Tokens{which}; cache_read is a part of input", labels=[*by, "kind"]
+    )
     for key, values in sorted(sums.items()):
-        for family, name in ((calls, "calls"), (errors, "errors"), (unpriced, "unpriced"), (cost, "cost")):
-            family.add_metric(key, _number(values[name]))
+        calls.add_metric(key, values["calls"])
+        cost.add_metric(key, _number(values["cost"]))
         for kind in ("input", "cache_read", "output"):
             tokens.add_metric([*key, kind], values[f"{kind}_tokens"])
-    yield from (calls, errors, unpriced, cost, tokens)
+    yield from (calls, cost, tokens)
 
 
 def _of_refusals(now: datetime) -> Iterator[Metric]:

@@ -17,6 +17,7 @@ from alerts.audience import sees_all
 from alerts.kinds import ABOUT_ALERTS, Severity, Type
 from alerts.models import CostAlert
 from costwatch.pages.inputs import way_back, whole
+from costwatch.pages.without import may_price, price_address
 
 MOST = 30
 #: What the list can show -> how it reads.
@@ -56,6 +57,23 @@ def alerts(request: HttpRequest) -> HttpResponse:
         "here": request.get_full_path(),
     }
     return render(request, "costwatch/alerts.html", context)
+
+
+@login_required
+@require_safe
+def alert(request: HttpRequest, alert_id: int) -> HttpResponse:
+    """One alert, however old and whether it was read or not, and how it was sent: where messages lead to."""
+    found = queries.detail_of(request.user, alert_id)
+    if found is None:
+        raise Http404
+    context = {
+        "one": found,
+        "link": _link(found.row, request.user),
+        "deliveries": found.deliveries,
+        "mute_times": MUTES.items(),
+        "here": request.get_full_path(),
+    }
+    return render(request, "costwatch/alert.html", context)
 
 
 @login_required
@@ -123,6 +141,12 @@ def _link(alert: CostAlert, user) -> tuple[str, str]:
         subject = f"?{urlencode({'of': alert.subject})}" if alert.subject else ""
         return reverse("budget_detail", args=[alert.limit_id]) + subject, "The limit"
     if alert.type == Type.UNPRICED:
+        provider, model = (str(alert.details.get(name, "")) for name in ("provider", "model"))
+        if provider and model and alert.details.get("lacks") == "usage":
+            asked = {"provider": provider, "model": model, "price": "unpriced"}
+            return f"{reverse('calls')}?{urlencode(asked)}", "The calls"
+        if provider and model and may_price(user):
+            return price_address(provider, model), "Price this model"
         return reverse("models"), "Models without a price"
     if alert.type == Type.RATE_CHANGED:
         return reverse("models"), "The price book"

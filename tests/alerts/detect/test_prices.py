@@ -60,6 +60,25 @@ def test_every_model_without_a_price_has_an_alert_of_its_own(now):
     assert len(watch_prices(at=now)) == 2
 
 
+def test_calls_that_told_no_usage_are_no_missing_price(now):
+    """No price would help them; single ones among many are not worth an alert."""
+    at_us = microseconds(now - timedelta(minutes=5))
+    broken = {"status": "timeout", "http_status": None, "usage": None, "quality": "none"}
+    calls_of("gpt-4o", 30, now - timedelta(minutes=5))
+    record([an_event(at_us=at_us, model_asked="gpt-4o", model_served="gpt-4o", **broken)], now=now)
+    assert watch_prices(at=now) == []
+    record([an_event(at_us=at_us, model_asked="gpt-4o", model_served="gpt-4o", **broken) for _ in range(3)], now=now)
+    (alert,) = watch_prices(at=now)
+    assert alert.title == "Usage unknown: calls of openai gpt-4o" and alert.severity == "info" and alert.count == 4
+    assert "no price would help" in alert.text and alert.details["lacks"] == "usage"
+    calls_of("house", 2, now - timedelta(minutes=5))
+    record([an_event(at_us=at_us, model_asked="house", model_served="house", **broken)], now=now)
+    both = {alert.title: alert for alert in watch_prices(at=now)}
+    assert set(both) == {"No price for calls of openai house", "Usage unknown: calls of openai house"}
+    assert both["No price for calls of openai house"].count == 2
+    assert "Of the newest: no prices for openai model 'house'" in both["No price for calls of openai house"].text
+
+
 def test_a_new_rate_for_a_model_in_use_is_told_with_old_new_and_effect(staff, now):
     for meter, amount in (("input_tokens", "2"), ("output_tokens", "8")):
         add_rate(amount, meter, recorded_at=now - timedelta(days=90))

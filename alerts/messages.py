@@ -20,6 +20,8 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.urls import NoReverseMatch, reverse
 
+from alerts.kinds import ABOUT_ALERTS
+
 if TYPE_CHECKING:
     from alerts.models import CostAlert
 
@@ -101,7 +103,7 @@ def render(alert: CostAlert, *, delivery_id: UUID | str, recipient: str = "", zo
         text=alert.text,
         occurred_at=alert.occurred_at,
         facts=tuple((label, value) for label, value in alert.facts),
-        link=link_to("alerts", f"#alert-{alert.pk}"),
+        link=_link_of(alert),
         settings_link=link_to("alert_settings"),
         zone=zone.key if zone else settings.TIME_ZONE,
         recipient=recipient,
@@ -143,12 +145,19 @@ def trial_message(
     )
 
 
-def link_to(name: str, rest: str = "") -> str:
+def _link_of(alert: CostAlert) -> str:
+    """The page of the alert itself; of an example, and of a message that only says how many more there were, the list."""
+    if alert.pk is None or alert.type in ABOUT_ALERTS:
+        return link_to("alerts")
+    return link_to("alert", alert.pk)
+
+
+def link_to(name: str, *args: object) -> str:
     """The absolute address of a page; "" where SITE_URL is not known, or the page does not exist here."""
     if not settings.SITE_URL:
         return ""
     try:
-        return f"{settings.SITE_URL}{reverse(name)}{rest}"
+        return f"{settings.SITE_URL}{reverse(name, args=args)}"
     except NoReverseMatch:
         return settings.SITE_URL
 

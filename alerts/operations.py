@@ -12,11 +12,14 @@ from django.db import IntegrityError, transaction
 
 from alerts.findings import Finding
 from alerts.kinds import RANK, Type
+from alerts.messages import clean
 from alerts.models import AlertMute, AlertPreference, AlertRead, CostAlert
 from alerts.planning import plan, plan_raised
 
 logger = logging.getLogger(__name__)
 
+#: The longest line of a text, in characters.
+_TEXT_CHARS = 5_000
 #: What a finding says of an alert that is there already; who was told and what was sent stays as it is.
 _REFRESHED = ("severity", "title", "text", "spent", "limit_amount", "held", "facts", "details", "window_id")
 
@@ -92,8 +95,10 @@ def _refresh(alert: CostAlert, finding: Finding, *, at: datetime) -> None:
 def _say(alert: CostAlert, finding: Finding) -> None:
     for name in _REFRESHED:
         setattr(alert, name, getattr(finding, name))
-    alert.title = finding.title[:300]
-    alert.facts = [list(fact) for fact in finding.facts]
+    # As messages do: what shows nothing or turns round what stands beside it is in no name.
+    alert.title = clean(finding.title, 300)
+    alert.text = "\n".join(clean(line, _TEXT_CHARS) for line in finding.text.splitlines())
+    alert.facts = [[clean(label), clean(value)] for label, value in finding.facts]
     alert.details = dict(finding.details)
 
 

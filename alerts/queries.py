@@ -25,6 +25,7 @@ class ShownAlert:
 
     row: CostAlert
     is_read: bool
+    is_told: bool  # this account was told of it: what others were told is neither read nor unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def _unread(user: Any):
 def unread_alerts(user: Any, *, most: int) -> list[ShownAlert]:
     """The latest alerts that an account was told of and has not read. One query."""
     rows = _unread(user).select_related("alert").order_by("-alert_id")[: max(1, min(most, MOST))]
-    return [ShownAlert(row.alert, False) for row in rows]
+    return [ShownAlert(row.alert, False, True) for row in rows]
 
 
 def alerts_of(
@@ -116,12 +117,9 @@ def find_alert(user: Any, alert_id: int) -> ShownAlert | None:
 
 def _shown(user: Any, rows: list[CostAlert]) -> list[ShownAlert]:
     # What an account was not told of (it came before the account, or concerns another) is no news to it.
-    unread = set(
-        AlertRead.objects.filter(user=user, alert__in=[row.pk for row in rows], read_at=None).values_list(
-            "alert_id", flat=True
-        )
-    )
-    return [ShownAlert(row, row.pk not in unread) for row in rows]
+    reads = AlertRead.objects.filter(user=user, alert__in=[row.pk for row in rows])
+    read_at = dict(reads.values_list("alert_id", "read_at"))
+    return [ShownAlert(row, read_at.get(row.pk, True) is not None, row.pk in read_at) for row in rows]
 
 
 def deliveries_of(user: Any, alert: CostAlert, *, most: int = 100) -> list[Delivery]:
@@ -135,7 +133,9 @@ def deliveries_of(user: Any, alert: CostAlert, *, most: int = 100) -> list[Deliv
 def detail_of(user: Any, alert_id: int) -> AlertDetail | None:
     """One alert with its deliveries; None where there is none, or the account may not see it."""
     shown = find_alert(user, alert_id)
-    return None if shown is None else AlertDetail(shown.row, shown.is_read, deliveries_of(user, shown.row))
+    return (
+        None if shown is None else AlertDetail(shown.row, shown.is_read, shown.is_told, deliveries_of(user, shown.row))
+    )
 
 
 def sees_staff_channels(user: Any, *, change: bool = False) -> bool:

@@ -22,10 +22,13 @@ _MENU = (
     ("models", "Models", "cpu", ("model",), False),
     ("users", "Users", "users", ("user",), True),
     ("budgets", "Budgets", "wallet", ("budget_detail", "budget_ask"), False),
-    ("alerts", "Alerts", "bell", ("alert_settings", "alert_channel_new", "alert_channel", "alert_preview"), False),
+    (
+        "alerts", "Alerts", "bell",
+        ("alert", "alert_settings", "alert_channel_new", "alert_channel", "alert_preview"), False,
+    ),
     ("optimise", "Optimise", "bulb", (), False),
     ("estimate", "Estimate", "calculator", (), False),
-)
+)  # fmt: skip
 #: Where the filters in an address are filters, and which of them mean something there. The period means the same on
 #: every page.
 _FILTERED = {

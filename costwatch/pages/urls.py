@@ -44,6 +44,7 @@ urlpatterns = [
     path("budgets/increases/<int:increase_id>/", budget.decide, name="budget_decide"),
     path("budget/", RedirectView.as_view(pattern_name="budgets"), name="budget"),
     path("alerts/", alerts.alerts, name="alerts"),
+    path("alerts/<int:alert_id>/", alerts.alert, name="alert"),
     path("alerts/mark/", alerts.mark, name="alerts_mark"),
     path("alerts/mute/", alerts.mute, name="alerts_mute"),
     path("alerts/settings/", alert_settings.settings, name="alert_settings"),

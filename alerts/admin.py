@@ -22,7 +22,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from alerts import channels, managing, operations, outbox
+from alerts import channels, managing, operations, outbox, trials
 from alerts.forms import TYPES, ChannelForm, channel_form
 from alerts.models import AlertPreference, Channel, CostAlert, Delivery
 from tracking.admin import BoundedPaginator, ReadOnlyAdmin
@@ -282,8 +282,12 @@ class ChannelAdmin(ModelAdmin):
                 self.message_user(request, f"{channel} belongs to {channel.owner}.", messages.WARNING)
 
     def _test(self, request, channel: Channel) -> None:
-        tested = managing.send_test(channel, at=timezone.now())
-        said = f"{channel} {'took' if tested.ok else 'did not take'} the test: {tested.answer or 'no words.'}"
+        try:
+            tested = trials.send_test(channel, by=request.user, at=timezone.now())
+        except trials.TooManyTests as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return
+        said = f"{channel} {'took' if tested.ok else 'did not take'} the test: {tested.words}"
         self.message_user(request, said, messages.SUCCESS if tested.ok else messages.ERROR)
 
     # --- the list

@@ -1,29 +1,19 @@
-"""Channels are made, changed, tested and deleted here: the same for pages, admin and API."""
+"""Channels are made, changed and deleted here: the same for pages, admin and API."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 
-from alerts import bundles, channels, dying, messages, secrets, sending
-from alerts.channels.errors import InvalidChannel, Permanent
-from alerts.models import Channel, Digest, new_id
+from alerts import bundles, channels, dying, secrets
+from alerts.channels.errors import InvalidChannel
+from alerts.models import Channel, Digest
 
 #: Of one account, and of staff together.
 MOST_CHANNELS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Tested:
-    """What a test of a channel came to; `answer`: what the provider said, or why it was not sent."""
-
-    ok: bool
-    answer: str
 
 
 def save_channel(channel: Channel, *, given_secrets: Mapping[str, Any] | None = None, at: datetime) -> Channel:
@@ -80,24 +70,3 @@ def mute_channel(channel: Channel, *, until: datetime | None, at: datetime) -> N
     """Send nothing by a channel until then; None: send again."""
     Channel.objects.filter(pk=channel.pk).update(muted_until=until, updated_at=at)
     channel.muted_until = until
-
-
-def send_test(channel: Channel, *, at: datetime, delivery_id: Any = None) -> Tested:
-    """Send a test by this channel now, in bounded time, and tell what was answered. Counts as no delivery."""
-    try:
-        opened = sending.open_secrets(channel)
-        where = sending.recipients(channel)
-    except Permanent as error:
-        return Tested(False, str(error))
-    if reason := sending.unavailable(channel.kind):
-        return Tested(False, reason)
-    if not where:
-        return Tested(False, "The channel names nobody to send to.")
-    answers = []
-    for recipient in where:
-        message = messages.trial_message(
-            delivery_id=delivery_id or new_id(), at=at, recipient=recipient, zone=ZoneInfo(channel.time_zone)
-        )
-        answers.append(sending.send(sending.Parcel(channel.kind, message, dict(channel.config), opened)))
-    wrong = next((answer for answer in answers if answer.result != "sent"), None)
-    return Tested(wrong is None, (wrong or answers[0]).text)

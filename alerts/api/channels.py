@@ -7,14 +7,14 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.exceptions import NotFound, PermissionDenied, Throttled
 
 from alerts import managing, queries
 from alerts.api import shapes
 from alerts.api.views import only_own
 from alerts.channels import kinds
-from alerts.managing import Tested
 from alerts.models import Channel
+from alerts.trials import Tested, TooManyTests, send_test
 from tracking.api.fields import ForUser
 from tracking.api.views import ApiView, endpoint
 
@@ -75,8 +75,14 @@ class ChannelTest(ApiView):
 
     @endpoint("Send a test", answer=shapes.TestAnswer, problems=(404,))
     def post(self, request: Any, query: dict, channel_id: int) -> Tested:
-        """Send a test message now, and tell what the receiver said."""
-        return managing.send_test(_find(request, channel_id, change=True), at=timezone.now())
+        """Send a test message now, and tell what the receiver said. To the first three recipients, at most ten messages
+        a minute, and for at most 15 seconds.
+        """
+        channel = _find(request, channel_id, change=True)
+        try:
+            return send_test(channel, by=request.user, at=timezone.now())
+        except TooManyTests as error:
+            raise Throttled(wait=60, detail=str(error)) from None
 
 
 class ChannelEnable(ApiView):

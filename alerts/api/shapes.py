@@ -242,6 +242,7 @@ class TestAnswer(serializers.Serializer):
 
     ok = serializers.BooleanField(help_text="whether the receiver took it")
     answer = serializers.CharField(help_text="what the receiver said, or why it was not sent")
+    took_s = serializers.FloatField(help_text="how many seconds the receiver took; 0 where nothing was sent")
 
 
 class FieldAnswer(serializers.Serializer):

@@ -5,7 +5,6 @@ from datetime import timedelta
 from csp.decorators import csp_replace, csp_update
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -14,15 +13,13 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from alerts import channels, managing, operations, queries, samples
+from alerts import channels, managing, operations, queries, samples, trials
 from alerts.channels import Permanent
 from alerts.forms import PreferenceForm, channel_form
 from alerts.models import Channel
 
 #: For how long a channel can be muted, in hours -> how it reads.
 MUTES = {"1": "an hour", "24": "a day", "168": "a week"}
-#: Of one account, in a minute.
-MOST_TESTS = 10
 _NOT_OFFERED = ("in_app",)  # always there, with nothing to set up
 
 
@@ -86,15 +83,8 @@ def channel_do(request: HttpRequest, channel_id: int, what: str) -> HttpResponse
     """Test, mute, switch on again or delete a channel."""
     now, found = timezone.now(), _found(request, channel_id)
     match what:
-        case "test" if not _may_test(request):
-            messages.error(request, f"At most {MOST_TESTS} tests a minute: wait a little.")
         case "test":
-            tested = managing.send_test(found, at=now)
-            answer = f": {tested.answer}" if tested.answer else "."
-            if tested.ok:
-                messages.success(request, f"{found} took the test{answer}")
-            else:
-                messages.error(request, f"{found} did not take the test{answer}")
+            _tested(request, found)
         case "mute":
             hours = request.POST.get("hours", "")
             if hours not in MUTES and hours != "0":
@@ -150,14 +140,16 @@ def preview_mail(request: HttpRequest) -> HttpResponse:
     return HttpResponse(shown.html)
 
 
-def _may_test(request: HttpRequest) -> bool:
-    """Tests go to whatever address a channel names: nobody floods one with them."""
-    key = f"alert-tests:{request.user.pk}"
-    cache.add(key, 0, 60)
+def _tested(request: HttpRequest, channel: Channel) -> None:
     try:
-        return cache.incr(key) <= MOST_TESTS
-    except ValueError:  # it has just expired
-        return True
+        tested = trials.send_test(channel, by=request.user, at=timezone.now())
+    except trials.TooManyTests as error:
+        messages.error(request, str(error))
+        return
+    if tested.ok:
+        messages.success(request, f"{channel} took the test: {tested.words}")
+    else:
+        messages.error(request, f"{channel} did not take the test: {tested.words}")
 
 
 def _chosen(request: HttpRequest) -> tuple[str, str]:

@@ -108,6 +108,17 @@ def test_a_test_over_the_api_tells_what_was_answered_or_why_it_was_not_sent(alic
     assert answer["ok"] is False and "EMAIL_URL" in answer["answer"]
 
 
+def test_tests_over_the_api_are_counted_with_those_of_the_pages(alice, client, owner, mailoutbox):
+    (email,) = alice.get(f"{V1}/channels")["channels"]
+    assert alice.ask("POST", f"{V1}/channels/{email['id']}/test").json()["took_s"] > 0
+    client.force_login(owner)
+    for _ in range(9):
+        client.post(f"/alerts/settings/channels/{email['id']}/test/")
+    refused = alice.ask("POST", f"{V1}/channels/{email['id']}/test")
+    assert refused.status_code == 429 and "10 tests a minute" in refused.content.decode()
+    assert len(mailoutbox) == 10
+
+
 def test_metrics_count_alerts_by_type_and_deliveries_by_outcome(owner, db):
     tell(owner)
     found = {

@@ -19,7 +19,7 @@ _ROLLUPS = (
     "hourlymodel dailymodel dailykey dailyfeature dailyuser dailyuserfeature dailyusermodel analysis "
     "spanmodel spankey spanfeature spanuser spanuserfeature spanusermodel"
 )
-_ALERTS = "delivery alertread alertmute costalert channel alertpreference forgotten"
+_ALERTS = "trialcount delivery alertread alertmute costalert channel alertpreference forgotten"
 _TABLES = [
     *(f"alerts_{name}" for name in _ALERTS.split()),
     *(f"budgets_{name}" for name in _BUDGETS.split()),

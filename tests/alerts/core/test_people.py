@@ -10,11 +10,12 @@ from alerts import queries
 from alerts.bundles import send_digests
 from alerts.cleaning import clean_old
 from alerts.crossings import claim_crossings
-from alerts.managing import delete_channel, save_channel, send_test
+from alerts.managing import delete_channel, save_channel
 from alerts.models import AlertRead, Channel, CostAlert, Delivery, Forgotten
 from alerts.operations import mark_all_read, mark_read, mute, raise_alerts, resolve, set_preferences
 from alerts.outbox import deliver_due
 from alerts.refusals import count_refusals
+from alerts.trials import send_test
 from budgets.changes import ask_increase, decide_increase, give_increase
 from budgets.crossings import count_refused
 from tests.alerts.core.conftest import LATER, NOON, make_limit, spend, states, types, webhook
@@ -168,10 +169,10 @@ def test_a_test_tells_what_the_receiver_said_and_secrets_stay_inside(receiver, o
     channel = webhook(receiver, owner=owner)
     assert "whsec" not in channel.secrets
     receiver.answer((503, {}, b"come back later"))
-    tested = send_test(channel, at=NOON)
-    assert not tested.ok and "503" in tested.answer and "come back later" in tested.answer
+    tested = send_test(channel, by=owner, at=NOON)
+    assert not tested.ok and tested.took_s > 0 and "503" in tested.answer and "come back later" in tested.answer
     receiver.answer(200)
-    assert send_test(channel, at=NOON).ok
+    assert send_test(channel, by=owner, at=NOON).ok
     assert not Delivery.objects.exists()
     channel.config = {"url": "nonsense"}
     with pytest.raises(ValidationError) as wrong:

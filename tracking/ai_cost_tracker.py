@@ -84,7 +84,7 @@ def _event(
     if not isinstance(tokens, Mapping) or not {"input", "output"}.issuperset(tokens):
         raise ValueError(f'tokens is {tokens!r}; it must be {{"input": ..., "output": ...}}.')
     into, out = (_tokens(tokens.get(side, 0), f"tokens[{side!r}]") for side in ("input", "output"))
-    provider = provider or provider_of(model)
+    provider = (provider or provider_of(model)).lower()
     names = ("input_tokens", "output_tokens") if provider == "anthropic" else ("prompt_tokens", "completion_tokens")
     return CallEvent(
         id=_event_id(id),

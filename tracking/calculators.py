@@ -143,7 +143,7 @@ def _tokens(value: int, name: str) -> int:
 def _price(
     model: str, meters: dict[str, int | Decimal], at: datetime | None, *, context_tokens: int = 0, provider: str = ""
 ) -> Receipt:
-    provider = provider or provider_of(model)
+    provider = (provider or provider_of(model)).lower()
     usage = Usage(provider=provider, model=model, meters=meters, context_tokens=context_tokens)
     receipt = _by_the_book(usage, at or datetime.now(UTC))
     missing = next((line.meter for line in receipt.lines if line.rate is None), "")

@@ -53,7 +53,7 @@ class Wanted:
         """The ledger rows, corrections included: those stand under the dimensions of what they correct."""
         given = {
             "user_id": self.user_id,
-            "provider": self.provider,
+            "provider": self.provider and self.provider.lower(),
             "model": self.model,
             "service": self.service,
             "feature": self.feature,

@@ -40,6 +40,7 @@ FACTS = frozenset(
 _TOLD = frozenset({"type", "service_tier", "speed", "inference_geo", "model", "size", "quality", "image_model"})
 _WORD = re.compile(r"[\w.:/@+\-]{0,80}", re.ASCII)
 _NAME = re.compile(r"[\w.\-]{1,64}", re.ASCII)
+_PROVIDER = re.compile(r"[\w.\-]{1,40}", re.ASCII)
 _PATH = re.compile(r"/[\w/{}.:\-]{0,199}", re.ASCII)
 _MAX_NODES, _MAX_DEPTH, _MAX_NUMBER = 500, 8, 10**18
 
@@ -76,6 +77,11 @@ def _matching(pattern: re.Pattern, what: str) -> Callable[[Any], str]:
         return value
 
     return read
+
+
+def _provider(value: Any) -> str:
+    """In small letters, as the price book has them: OpenAI is openai."""
+    return _matching(_PROVIDER, "a name such as openai")(value).lower()
 
 
 def _one_of(words: Any) -> Callable[[Any], str]:
@@ -233,7 +239,7 @@ def _shown(name: Any) -> str:
 FIELDS: dict[str, Callable[[Any], Any]] = {
     "id": _id,
     "at": _moment,
-    "provider": _matching(re.compile(r"[\w.\-]{1,40}", re.ASCII), "a name such as openai"),
+    "provider": _provider,
     "model": _text(200),
     "model_asked": _text(200),
     "operation": _one_of(SERVICE_BY_OPERATION),

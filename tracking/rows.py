@@ -153,6 +153,7 @@ def row_of(event: CallEvent, *, now: datetime, user_id: int | None, pricing: Pri
     cut = Cutter(flags)
     at, at_text = _event_time(event.at_us, now, flags)
     provider, served, asked, endpoint, source, status, error, quality, operation = _repeated(event, cut)
+    provider = provider.lower()  # as the price book has them, whatever a caller writes
     row = Row(
         id=event_id(event.id),
         occurred_at=at_text,

@@ -15,10 +15,12 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from tests.api.conftest import Caller, key_for, login_of
+from tests.tracking.making import an_event
 from tests.tracking.test_ingestion import an_item
 from tracking.audit import audit
 from tracking.exports import FORMATS
 from tracking.models import ApiUsageLog
+from tracking.recording import record
 
 pytestmark = pytest.mark.django_db
 USAGE = "/api/v1/usage"
@@ -46,6 +48,23 @@ def test_one_event_again_and_with_other_content(alice, owner):
     assert (problem["status"], "other content" in problem["detail"]) == (409, True)
     assert alice.get(f"{USAGE}/{one['id']}")["cost"] == "0.0075"
     assert ApiUsageLog.objects.count() == 1
+
+
+def test_a_provider_is_known_by_its_name_in_any_letters(alice):
+    one = event(id="n1", provider="OpenAI")
+    made = send(alice, one, code=201)
+    assert alice.get(f"{USAGE}/{made['id']}")["cost"] == "0.0075"
+    assert send(alice, {**one, "provider": "openai"}, code=200)["status"] == "duplicate"
+    for path in (USAGE, "/api/v1/reports"):
+        told = alice.get(path, provider="OPENAI")
+        assert len(told.get("usage", told.get("groups"))) == 1, path
+    file = alice.ask("GET", f"{USAGE}/export?format=ndjson&provider=OpenAI")
+    assert json.loads(b"".join(file.streaming_content))["provider"] == "openai"
+    planned = {"provider": "OpenAI", "model": "gpt-4o", "input_tokens": 1000, "max_output_tokens": 500}
+    assert alice.ask("POST", "/api/v1/check", planned).json()["estimated_cost"] == "0.0075"
+    record([an_event(provider="OpenAI")], now=timezone.now())
+    assert {row.provider for row in ApiUsageLog.objects.all()} == {"openai"}
+    assert ApiUsageLog.objects.count() == 2
 
 
 def test_a_bad_event_is_a_problem_that_names_its_fields(alice):

@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db.models.signals import post_init
 from django.utils import timezone
 
 from budgets import operations
@@ -129,9 +130,31 @@ def test_the_price_book_as_of_a_date(alice):
 def test_prices_of_a_known_model_and_their_pages(alice):
     found = alice.get(f"{V1}/rates", provider="openai", model="gpt-4o-mini", meter="input_tokens")["rates"]
     assert {rate["amount"] for rate in found if rate["tier"] == "standard"} == {"0.15"}
-    first = alice.get(f"{V1}/rates", limit=10)
-    second = alice.get(f"{V1}/rates", limit=10, cursor=first["next"])
-    assert not {rate["id"] for rate in first["rates"]} & {rate["id"] for rate in second["rates"]}
+    assert alice.get(f"{V1}/rates", provider="OpenAI", model="gpt-4o-mini", meter="input_tokens")["rates"] == found
+    problem = alice.ask("GET", f"{V1}/rates?meter=foo")
+    assert problem.status_code == 400 and "input_tokens" in problem.json()["errors"]["meter"][0]
+    assert alice.ask("GET", f"{V1}/rates?cursor=0987654321").status_code == 400
+
+
+def test_a_page_of_the_price_book_reads_the_rates_of_some_models(alice, monkeypatch):
+    """And goes on where the page before ended, whatever was entered meanwhile."""
+    monkeypatch.setattr("tracking.pricing.listing._MODELS", 3)
+    read = []
+    post_init.connect(lambda instance, **_: read.append(instance.pk), sender=Rate, weak=False, dispatch_uid="read")
+    try:
+        pages, cursor = [], ""
+        while cursor is not None and len(pages) < 6:
+            answer = alice.get(f"{V1}/rates", limit=7, cursor=cursor)
+            cursor = answer["next"]
+            pages.append([(rate["provider"], rate["model"], rate["id"]) for rate in answer["rates"]])
+            Rate.objects.create(provider="!", model=f"m{len(pages)}", meter="images", amount=1, own=True, source="us")
+    finally:
+        post_init.disconnect(sender=Rate, dispatch_uid="read")
+    assert len(pages) > 1 and all(len(page) == 7 for page in pages)
+    assert len(read) < Rate.objects.count() / 2
+    whole = alice.get(f"{V1}/rates", limit=1000)["rates"]
+    listed = [(rate["provider"], rate["model"], rate["id"]) for rate in whole if rate["provider"] != "!"]
+    assert [rate for page in pages for rate in page] == listed[: 7 * len(pages)]
 
 
 # --- Budgets --------------------------------------------------------------------------------------------------------

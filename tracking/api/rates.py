@@ -7,17 +7,19 @@ from typing import Any
 from django.utils import timezone
 from rest_framework import serializers
 
-from tracking.api.fields import Moment, Page, Text, UsdText, When, offset_of
+from tracking.api.fields import Choice, Moment, Page, Text, UsdText, When, offset_of
+from tracking.api.names import Provider
 from tracking.api.views import ApiView, endpoint
-from tracking.pricing.listing import rates_in_force
+from tracking.pricing.listing import page_of_rates
+from tracking.pricing.meters import METERS
 
 
 class RatesQuery(Page):
     """Which rates, as of when."""
 
-    provider = Text(default="", max_length=40, help_text="of this provider only")
+    provider = Provider(help_text="of this provider only")
     model = Text(default="", help_text="of this model only, by its name in the price book")
-    meter = Text(default="", max_length=40, help_text="of this meter only")
+    meter = Choice(tuple(METERS), default="", help_text="of this meter only")
     at = When(default=None, help_text="in force on this day or at this moment; without it: now")
     known_at = When(default=None, help_text="as the price book stood then; without it: as it stands now")
 
@@ -56,8 +58,12 @@ class RateList(ApiView):
     @endpoint("The price book", query=RatesQuery, answer=RatesAnswer)
     def get(self, request: Any, query: dict) -> dict:
         """The rates in force at a moment, as they were known at another."""
-        at, first = query["at"] or timezone.now(), offset_of(query["cursor"])
+        at = query["at"] or timezone.now()
         names = ("provider", "model", "meter", "known_at")
-        found = rates_in_force(at=at, **{name: query[name] for name in names})
-        after = first + query["limit"]
-        return {"at": at, "rates": found[first:after], "next": str(after) if after < len(found) else None}
+        try:
+            found, more = page_of_rates(
+                at=at, **{name: query[name] for name in names}, after=offset_of(query["cursor"]), limit=query["limit"]
+            )
+        except LookupError:
+            raise serializers.ValidationError({"cursor": "This is not a cursor of this list."}) from None
+        return {"at": at, "rates": found, "next": str(found[-1].pk) if more else None}

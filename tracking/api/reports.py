@@ -13,6 +13,7 @@ from rest_framework import serializers
 from tracking import reports
 from tracking.api.access import whose
 from tracking.api.fields import Choice, Page, Text, UsdText, When, Zone, offset_of
+from tracking.api.names import Provider
 from tracking.api.usage import SERVICES
 from tracking.api.views import ApiView, endpoint
 from tracking.events import STATUSES
@@ -38,7 +39,7 @@ class ReportQuery(Page):
     user = Text(
         default="", max_length=20, help_text="staff only: the id of an account, or `all`; without it, the caller's own"
     )
-    provider = Text(default="", max_length=40, help_text="calls of this provider only")
+    provider = Provider(help_text="calls of this provider only")
     model = Text(default="", help_text="calls of this model only")
     service = Choice(SERVICES, default="", help_text="calls of this product line only")
     feature = Text(default=None, allow_blank=True, help_text="calls of this feature only; empty: those without one")

@@ -13,6 +13,7 @@ from tracking import queries
 from tracking.api.access import sees_all, whose
 from tracking.api.fields import Choice, ForUser, Moment, Page, Question, Text, UsdText, When
 from tracking.api.ingest import SendsUsage
+from tracking.api.names import Provider
 from tracking.api.views import ApiView, endpoint
 from tracking.events import SERVICE_BY_OPERATION, STATUSES
 from tracking.lists import Found, Where, newest
@@ -27,7 +28,7 @@ class CallQuery(Question):
 
     service = Choice(SERVICES, default="", help_text="the product line")
     model = Text(default="", help_text="the exact model")
-    provider = Text(default="", max_length=40, help_text="such as openai or anthropic")
+    provider = Provider(help_text="such as openai or anthropic")
     feature = Text(default="", help_text="what they were for")
     analysis = Text(default="", help_text="the key of the analysis they belong to")
     status = Choice(STATUSES, default="", help_text="how they ended, as it is known by now")

@@ -1,7 +1,9 @@
 """Amounts, quantities and durations as people read them; the same in pages and on the command line. Pure."""
 
+from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
+_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 _CENT = Decimal("0.01")
 _HUNDREDTH_OF_A_CENT = Decimal("0.0001")
 
@@ -49,6 +51,14 @@ def duration(milliseconds: int | None) -> str:
     if seconds < 60:
         return f"{seconds.quantize(Decimal('0.1'))} s"
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def span(length: timedelta) -> str:
+    """A length of time in the largest unit of which it has two, to the nearest: "8 days", "31 hours", "1 minute"."""
+    seconds = max(0, round(length.total_seconds()))
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= 2 * size), _UNITS[-1])
+    count = max(1, round(seconds / size))
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def one_line(text: str) -> str:

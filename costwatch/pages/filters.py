@@ -50,6 +50,12 @@ def moment(at: datetime | None, form: str = "j M H:i") -> SafeString:
 
 
 @register.filter
+def time_left(until: datetime) -> str:
+    """How long it is until then, in one unit that says enough: "8 days", "31 hours", "12 minutes"."""
+    return formatting.span(until - timezone.now())
+
+
+@register.filter
 def name(value: str, missing: str = "–") -> SafeString:
     """A name that somebody typed: apart from the text around it, cut where it is too long, whole in its title."""
     if not value:

@@ -1,12 +1,13 @@
 """Amounts and quantities as people read them."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costwatch.formatting import duration, one_line, quantity, usd, usd_exact
+from costwatch.formatting import duration, one_line, quantity, span, usd, usd_exact
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,21 @@ from costwatch.formatting import duration, one_line, quantity, usd, usd_exact
 )
 def test_an_amount_has_as_many_digits_as_it_needs(amount, text):
     assert usd(Decimal(amount)) == text
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        (timedelta(days=7, hours=23, minutes=55), "8 days"),
+        (timedelta(days=30), "30 days"),
+        (timedelta(hours=47), "47 hours"),
+        (timedelta(minutes=61), "61 minutes"),
+        (timedelta(seconds=70), "1 minute"),
+        (timedelta(seconds=-5), "1 minute"),
+    ],
+)
+def test_a_length_of_time_is_rounded_to_the_nearest(length, text):
+    assert span(length) == text
 
 
 def test_an_unknown_amount_is_never_a_number():

@@ -1,6 +1,28 @@
-"""How a limit is drawn: the lengths of what is spent and what is held, in percent of the limit. Pure."""
+"""How a limit is drawn and told, wherever that is: its status, and the lengths of what is spent and held. Pure."""
 
 from decimal import Decimal
+from typing import Literal
+
+Status = Literal["ok", "warning", "exceeded", "paused"]
+#: From this share of a limit on, what is spent is near it.
+NEAR = Decimal("0.8")
+
+
+def status_of(*, spent: Decimal, limit: Decimal, refuses: bool, expected: Decimal | None = None) -> Status:
+    """How a window stands. `paused`: calls that cost something are refused; `exceeded`: the same of a soft limit.
+
+    `warning`: `NEAR` its limit, or `expected` to be above it at its end.
+    """
+    if spent >= limit:
+        return "paused" if refuses else "exceeded"
+    return "warning" if spent >= NEAR * limit or (expected is not None and expected > limit) else "ok"
+
+
+def in_words(status: str, *, near: bool = True) -> str:
+    """A status as people read it; `near`: that of a warning is what is spent, not what is expected."""
+    if status == "warning":
+        return "near the limit" if near else "forecast above the limit"
+    return status
 
 
 class Bar:
@@ -11,6 +33,11 @@ class Bar:
     limit: Decimal
     spent: Decimal
     held: Decimal
+
+    @property
+    def is_near(self) -> bool:
+        """Whether what is spent is near the limit, or above it."""
+        return self.spent >= NEAR * self.limit
 
     @property
     def spent_width(self) -> Decimal:

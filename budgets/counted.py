@@ -70,7 +70,8 @@ class Fullest:
 
     limit_id: int
     name: str
-    own: bool  # a limit for this one alone, not one for each
+    alone: bool  # a limit for this one alone, not one for each
+    own: bool  # which the user set for himself
     one: Overview
 
     @property
@@ -144,5 +145,5 @@ def _line(match: Match, window: BudgetWindow | None, at: datetime, cost: Decimal
             ends_at=match.span.ends_at,
             spent=cost if in_total else Decimal(0),
         )
-    own = limit.scope in (Scope.USER, Scope.ANALYSIS)
-    return Fullest(limit.id, limit.name, own, of_window(window, limit, at=at))
+    alone = limit.scope in (Scope.USER, Scope.ANALYSIS)
+    return Fullest(limit.id, limit.name, alone, limit.owner_id is not None, of_window(window, limit, at=at))

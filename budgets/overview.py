@@ -9,7 +9,7 @@ from django.db.models import Count, F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from budgets import book
-from budgets.bars import Bar
+from budgets.bars import Bar, status_of
 from budgets.book import Limit
 from budgets.calendar import window_at
 from budgets.models import BudgetLimit, BudgetWindow, Crossing
@@ -83,9 +83,7 @@ def of_window(window: BudgetWindow, limit: Limit, *, at: datetime, subjects: int
 def _status(window: BudgetWindow, amount: Decimal, limit: Limit, at: datetime) -> str:
     if not limit.is_active(at):
         return "not in force"
-    if window.spent >= amount:
-        return "paused" if window.hard else "exceeded"
-    return "warning" if window.spent >= min(limit.thresholds, default=Decimal(1)) * amount else "ok"
+    return status_of(spent=window.spent, limit=amount, refuses=window.hard)
 
 
 def _fullest(limits: Sequence[BudgetLimit], *, at: datetime) -> dict[int, BudgetWindow]:

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Literal
 
-from django.db.models import F
+from django.db.models import F, Q
 
 from budgets import book
+from budgets.bars import Status, status_of
 from budgets.book import Limit, Match, Snapshot
 from budgets.calendar import WindowSpan, window_at
 from budgets.calls import Call
@@ -18,7 +18,6 @@ from budgets.models import BudgetIncrease, BudgetWindow, Scope
 from budgets.opening import spent_in
 from budgets.windows import Key
 
-Status = Literal["ok", "warning", "exceeded", "paused"]
 EACH = (Scope.EACH_USER, Scope.EACH_ANALYSIS)
 _OF_A_USER = (Scope.EVERYONE, Scope.EACH_USER, Scope.USER, Scope.GROUP)
 
@@ -63,11 +62,10 @@ class Standing:
 
     @property
     def status(self) -> Status:
-        """`paused`: calls that cost something are refused. `exceeded`: the same of a soft limit, which refuses none."""
-        if self.spent >= self.limit:
-            return "paused" if self.hard and self.enforced else "exceeded"
-        warns_at = min(self.thresholds, default=Decimal(1)) * self.limit
-        return "warning" if self.spent >= warns_at else "ok"
+        """See `budgets.bars.status_of`; by its forecast too where it has one."""
+        expected = self.forecast.expected if self.forecast is not None else None
+        refuses = self.hard and self.enforced
+        return status_of(spent=self.spent, limit=self.limit, refuses=refuses, expected=expected)
 
 
 def standings(*, at: datetime) -> list[Standing]:
@@ -155,12 +153,13 @@ def _windows_of(
     starting: dict[datetime, set[int]] = defaultdict(set)
     for limit, span in limits:
         starting[span.starts_at].add(limit.id)
-    rows = []
+    wanted = Q()
     for starts_at, ids in starting.items():  # few, however many limits there are
-        found = BudgetWindow.objects.filter(limit_id__in=ids, starts_at=starts_at)
-        if subjects is not None:
-            found = found.filter(subject__in=set(subjects))
-        rows += [row for row in found if row.version == versions[row.limit_id]]
+        wanted |= Q(limit_id__in=ids, starts_at=starts_at)
+    found = BudgetWindow.objects.filter(wanted)
+    if subjects is not None:
+        found = found.filter(subject__in=set(subjects))
+    rows = [row for row in found if row.version == versions[row.limit_id]]
     return {(row.limit_id, row.version, row.subject, row.starts_at): row for row in rows}
 
 

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 
+from budgets.bars import in_words
 from budgets.overview import Overview
 from budgets.subjects import names_of
 
@@ -19,7 +20,7 @@ def bar(overview: Overview | None) -> str:
 
 def status_tag(status: str) -> str:
     """A status as a small label."""
-    return format_html('<span class="cw-status {}">{}</span>', status.split()[0], status)
+    return format_html('<span class="cw-status {}">{}</span>', status.split()[0], in_words(status))
 
 
 def _widths(overview: Overview | None) -> dict[str, Decimal]:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from budgets.asking import ask_for_more, asked_by, may_ask
-from budgets.bars import Bar
+from budgets.bars import Bar, status_of
 from budgets.changes import decide_increase
 from budgets.detail import Detail, detail
 from budgets.forms import AskForm, OwnLimitsForm
@@ -73,7 +73,8 @@ def budgets(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     lines = lines_of_user(request.user, at=now)
     sees_all = sees_all_limits(request.user)
-    limits, older = _all(request, now) if sees_all else ([], "")
+    known = {(line.limit_id, line.standing.subject): line.status for line in lines}
+    limits, older = _all(request, now, known) if sees_all else ([], "")
     decides = _decides(request)
     context = {
         "budget_lines": lines,
@@ -92,20 +93,24 @@ def _decides(request: HttpRequest) -> bool:
     return bool(request.user.is_staff and request.user.has_perm(APPROVE))
 
 
-def _all(request: HttpRequest, now: datetime) -> tuple[list[tuple[ShownLimit, BudgetLine | None]], str]:
+def _all(
+    request: HttpRequest, now: datetime, known: dict[tuple[int, str], str]
+) -> tuple[list[tuple[ShownLimit, BudgetLine | None]], str]:
+    """A page of all limits, and the address of the next; with the statuses that are `known` by a forecast."""
     after = whole(request.GET.get("after"))
     found = all_limits(at=now, limit=MOST_LIMITS + 1, after=after)
     page = found[:MOST_LIMITS]
     older = f"{reverse('budgets')}?after={page[-1].row.pk}" if len(found) > MOST_LIMITS else ""
-    return [(shown, _line_of_shown(shown)) for shown in page], older
+    return [(shown, _line_of_shown(shown, known)) for shown in page], older
 
 
-def _line_of_shown(shown: ShownLimit) -> BudgetLine | None:
+def _line_of_shown(shown: ShownLimit, known: dict[tuple[int, str], str]) -> BudgetLine | None:
     now = shown.now
     if now is None:
         return None
+    status = known.get((shown.row.pk, now.subject), now.status)
     return BudgetLine(
-        name=str(shown.row), whose=now.subject, status=now.status, hard=shown.row.pause_on_exceed, limit=now.limit,
+        name=str(shown.row), whose=now.subject, status=status, hard=shown.row.pause_on_exceed, limit=now.limit,
         spent=now.spent, held=now.held, remaining=now.remaining, resets_at=now.resets_at, limit_id=shown.row.pk,
     )  # fmt: skip
 
@@ -123,15 +128,19 @@ def budget_detail(request: HttpRequest, limit_id: int) -> HttpResponse:
         "line": line_of(found.line, whose=found.whose) if found.line else None,
         "others": [line_of(line, whose=whose) for line, whose in found.others],
         "chart": _chart_of(found),
-        "windows": [(window, _line_of_window(window)) for window in found.windows],
+        "windows": [(window, _line_of_window(window, found.line)) for window in found.windows],
         "decides": _decides(request),
     }
     return render(request, "costwatch/budget_detail.html", context)
 
 
-def _line_of_window(window) -> BudgetLine:
+def _line_of_window(window, now: Standing | None) -> BudgetLine:
+    """A window of the list; the present one stands as it does above."""
+    status = status_of(spent=window.spent, limit=window.limit_amount, refuses=window.hard)
+    if now is not None and window.pk == now.window_id:
+        status = now.status
     return BudgetLine(
-        name="", whose="", status="exceeded" if window.spent >= window.limit_amount else "ok", hard=window.hard,
+        name="", whose="", status=status, hard=window.hard,
         limit=window.limit_amount, spent=window.spent, held=window.held, remaining=Decimal(0), resets_at=window.ends_at,
         limit_id=window.limit_id,
     )  # fmt: skip

@@ -47,13 +47,13 @@ def test_users_stand_at_their_fullest_window(owner, member):
         connection,
     ) as queries:
         found = fullest_of_users([owner.pk, member.pk, 999], at=NOON)
-    assert found[owner.pk].share == Decimal("0.3") and not found[owner.pk].own
-    assert (found[member.pk].name, found[member.pk].share, found[member.pk].own) == (
+    assert found[owner.pk].share == Decimal("0.3") and not found[owner.pk].alone
+    assert (found[member.pk].name, found[member.pk].share, found[member.pk].alone) == (
         "Bob's month",
         Decimal("0.5"),
         True,
     )
-    assert [(one.share, one.own) for one in windows_of_user(member.pk, at=NOON)] == [
+    assert [(one.share, one.alone) for one in windows_of_user(member.pk, at=NOON)] == [
         (Decimal("0.5"), True),
         (Decimal("0.2"), False),
     ]
@@ -67,7 +67,7 @@ def test_an_analysis_stands_at_its_own_cap_or_at_that_of_each():
     for name in ("big", "small"):
         post(call_at(analysis=name), call_id=new_id(), cost=Decimal("1"), now=NOON)
     found = fullest_of_analyses({"big": Decimal(1), "small": Decimal(1), "old": Decimal("1.5")}, at=NOON)
-    assert {name: (one.one.limit, one.one.spent, one.own) for name, one in found.items()} == {
+    assert {name: (one.one.limit, one.one.spent, one.alone) for name, one in found.items()} == {
         "big": (Decimal(8), Decimal(1), True),
         "small": (Decimal(2), Decimal(1), False),
         "old": (Decimal(2), Decimal("1.5"), False),

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,9 +14,12 @@ from django.utils import timezone
 from budgets import operations
 from budgets.calls import Call
 from budgets.changes import decide_increase
+from budgets.forecast import Forecast
 from budgets.limits import update_budget_config
 from budgets.models import BudgetIncrease, BudgetLimit, LimitChange
+from budgets.queries import Standing
 from costwatch.diagnosis import check_limits
+from costwatch.pages.budget import line_of
 from tests.budgets.conftest import make_limit, new_id
 
 pytestmark = pytest.mark.django_db(transaction=True)  # holds are taken on connections of their own
@@ -65,6 +69,30 @@ class TestStanding:
         client.force_login(owner)
         html = page(client, "/budgets/")
         assert "paused" in html and "Ask for more" in html and ">hard<" in html
+
+    @pytest.mark.parametrize(
+        ("spent", "status", "says"),
+        [("5.1", "ok", ""), ("8", "warning", "near the limit"), ("10", "exceeded", "exceeded")],
+    )
+    def test_one_colour_and_one_word_wherever_a_limit_stands(self, client, staff, spent, status, says):
+        limit = make_limit("10", scope="everyone", period="total", pause_on_exceed=False, thresholds=["0.5", "1"])
+        hold(spent, staff, cost=spent)
+        client.force_login(staff)
+        for path in ("/budgets/", f"/budgets/{limit.pk}/", "/admin/budgets/budgetlimit/"):
+            html = page(client, path)
+            words = {word for word in ("near the limit", "exceeded", "threshold passed") if f">{word}<" in html}
+            assert words == ({says} - {""}), path
+            found = re.findall(r'class="cw-(?:budget cw-|standing )(\w+)"', html)
+            assert set(found) == {status}, path
+
+    def test_a_forecast_above_the_limit_is_told_before_it_is_passed(self):
+        line = Standing(
+            limit_id=1, window_id=1, name="", scope="everyone", subject="", period="month", hard=True, own=False,
+            enforced=True, limit=D(10), spent=D(3), held=D(0), thresholds=(), window_start=timezone.now(),
+            resets_at=None, forecast=Forecast(D(11), D(9), D(13), None, "pattern", 30),
+        )  # fmt: skip
+        assert line.status == "warning" and not line_of(line).is_near
+        assert replace(line, forecast=Forecast(D(10), D(9), D(13), None, "pattern", 30)).status == "ok"
 
     def test_others_see_neither_his_window_nor_his_questions(self, client, owner, member):
         make_limit("1", scope="user", user=owner, name="only hers")

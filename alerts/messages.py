@@ -146,7 +146,7 @@ def trial_message(
 
 
 def _link_of(alert: CostAlert) -> str:
-    """The page of the alert itself; of an example, and of a message that only says how many more there were, the list."""
+    """The page of the alert itself; of an example, and of a message that says how many more there were, the list."""
     if alert.pk is None or alert.type in ABOUT_ALERTS:
         return link_to("alerts")
     return link_to("alert", alert.pk)

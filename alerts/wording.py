@@ -104,7 +104,8 @@ def _severity(type_: Type, crossing: Crossing) -> Severity:
         return Severity.CRITICAL
     if type_ == Type.EXCEEDED:
         return Severity.CRITICAL if crossing.window.hard else Severity.WARNING
-    return Severity.WARNING if crossing.threshold >= Decimal("0.8") else Severity.INFO
+    # Limits come with 80 % and 100 %: any other share stands there because somebody wants to hear of it.
+    return Severity.WARNING
 
 
 def _spent(crossing: Crossing) -> str:

@@ -41,6 +41,24 @@ def test_a_threshold_that_is_passed_is_told_to_the_one_whose_limit_it_is(owner, 
     assert (delivery.channel.owner, delivery.channel_kind, delivery.recipient) == (owner, "email", owner.email)
 
 
+@pytest.mark.parametrize("share", ["0.1", "0.5", "0.7"])
+def test_a_threshold_that_somebody_set_reaches_him_by_mail_however_low_it_is(owner, share):
+    make_limit("10", scope="user", user=owner, thresholds=[share, "1.0"])
+    spend("7.5", user=owner.pk)
+    claim_crossings(at=LATER)
+    assert only_alert().severity == "warning"
+    assert Delivery.objects.get().recipient == owner.email
+
+
+def test_a_limit_comes_with_80_and_100_percent(owner):
+    make_limit("10", scope="user", user=owner, pause_on_exceed=False)
+    for cost, told in (("7.9", []), ("0.2", ["80 %"]), ("1.8", ["80 %"]), ("0.1", ["80 %", "Limit reached"])):
+        spend(cost, user=owner.pk)
+        claim_crossings(at=LATER)
+        titles = Delivery.objects.order_by("alert_id").values_list("alert__title", flat=True)
+        assert [title.partition(" spent")[0].partition(":")[0] for title in titles] == told
+
+
 def test_limits_of_everyone_are_told_to_staff(owner, staff):
     make_limit("10")
     spend("9", user=owner.pk)
@@ -286,7 +304,7 @@ def settles_and_beats(owner, *, settles: int, beats: int) -> None:
     run_all([beat] * beats + [rush])
     told = CostAlert.objects.filter(type__in=["threshold", "exceeded"])
     assert sorted(told.values_list("threshold", flat=True)) == [Decimal(t) for t in ("0.25", "0.5", "0.75", "1.0")]
-    assert Delivery.objects.filter(alert__in=told.exclude(severity="info")).count() == 1, "75 % is for the list only"
+    assert Delivery.objects.filter(alert__in=told).count() == 4
 
 
 def together(number: int, work) -> list:

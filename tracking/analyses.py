@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,16 +37,26 @@ def list_analyses(
     if is_open is not None:
         rows = rows.filter(closed_at__isnull=is_open)
     if before:
-        text, _, name = before.partition(" ")
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is None or not 1970 <= at.year < 9999:
-            raise ValueError("not a cursor")
+        at, name = _read_cursor(before)
         rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, pk__gt=name))
     most = bounded_limit(limit)
     found = list(rows.order_by("-created_at", "pk")[: most + 1])
     more, found = len(found) > most, found[:most]
     last = found[-1] if more else None
-    return AnalysisPage(found, f"{last.created_at.isoformat()} {last.pk}" if last else None)
+    return AnalysisPage(found, _cursor(last) if last else None)
+
+
+def _cursor(last: Analysis) -> str:
+    """Where the next page begins, in characters that an address takes as they are."""
+    return base64.urlsafe_b64encode(f"{last.created_at.isoformat()} {last.pk}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    text, _, name = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None or not 1970 <= at.year < 9999 or "\0" in name:
+        raise ValueError("not a cursor")
+    return at, name
 
 
 def find_analysis(analysis_id: str, *, user_id: int | None = None) -> Analysis | None:

@@ -133,7 +133,8 @@ def month_of_calls(ledger, owner, member) -> dict[str, uuid.UUID]:
 def world(db, ledger, owner, member, staff):
     """Rows of Alice's, and everybody who asks."""
     now = timezone.now()
-    create_analysis(user_id=owner.pk, title="alice-only-title", analysis_id="alice-only-track", now=now)
+    for name in ("alice-only-track", "alice-only-track/close"):
+        create_analysis(user_id=owner.pk, title="alice-only-title", analysis_id=name, now=now)
     call = ledger.call(owner, feature="alice-only-feature", analysis="alice-only-track")
     limit = BudgetLimit(
         scope="user", user=owner, owner=owner, period="week", amount=5, name="alice-only-limit", time_zone="UTC"

@@ -77,6 +77,7 @@ ROUTES = [
     get(f"{V1}/analyses"),
     Route("POST", f"{V1}/analyses", "ingest", {"title": "one"}, ok=(201,)),
     get(f"{V1}/analyses/alice-only-track", of_alice=True, staff=(200,)),
+    get(f"{V1}/analyses/alice-only-track/close", of_alice=True, staff=(200,)),
     Route("POST", f"{V1}/analyses/alice-only-track/close", "ingest", {}, of_alice=True, staff=(200,)),
     get(f"{V1}/rates"),
     get(f"{V1}/budgets"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 
@@ -19,6 +20,7 @@ from tracking.queries import analysis_costs
 class AnalysesQuery(ForUser, Page):
     """Which analyses."""
 
+    cursor = Text(default="", max_length=1200, help_text="the `next` of the page before")  # it holds a key
     state = Choice(["open", "closed"], default="", help_text="those that are open, or closed, only")
 
 
@@ -107,10 +109,7 @@ class AnalysisDetail(ApiView):
     def get(self, request: Any, query: dict, analysis_id: str) -> dict:
         """An analysis and what its calls add up to."""
         found = _find(request, analysis_id)
-        return {
-            **{name: getattr(found, name) for name in AnalysisAnswer().fields},
-            "ai_costs": analysis_costs(found.pk),
-        }
+        return _detail(found)
 
 
 class AnalysisClose(ApiView):
@@ -118,10 +117,23 @@ class AnalysisClose(ApiView):
 
     scopes = {"POST": "ingest"}
 
+    @extend_schema(exclude=True)
+    @endpoint("One analysis and its costs", answer=AnalysisDetailAnswer, problems=(404,))
+    def get(self, request: Any, query: dict, analysis_id: str) -> dict:
+        """The analysis whose own key ends as this address does: keys may hold slashes."""
+        return _detail(_find(request, f"{analysis_id}/close"))
+
     @endpoint("Close an analysis", answer=AnalysisAnswer, problems=(404,))
     def post(self, request: Any, query: dict, analysis_id: str) -> Analysis:
         """Say that an analysis is over. Calls that name it still count in it."""
         return analyses.close_analysis(_find(request, analysis_id), now=timezone.now())
+
+
+def _detail(found: Analysis) -> dict:
+    return {
+        **{name: getattr(found, name) for name in AnalysisAnswer().fields},
+        "ai_costs": analysis_costs(found.pk),
+    }
 
 
 def _find(request: Any, analysis_id: str) -> Analysis:

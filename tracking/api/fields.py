@@ -128,12 +128,20 @@ class Moment(serializers.DateTimeField):
         return site_zone()
 
 
+#: A moment with its offset, whose + became a space: in the query of an address + stands for one.
+_LOST_PLUS = re.compile(r"(.+[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (\d\d(?::?\d\d)?)")
+
+
 class When(Moment):
     """A moment, or a day: its beginning in the site's time zone."""
 
-    default_error_messages = {"invalid": "Give a day (2026-11-22) or a moment (2026-11-22T09:30:00+01:00)."}
+    default_error_messages = {
+        "invalid": "Give a day (2026-11-22) or a moment (2026-11-22T09:30:00+01:00, in an address also with %2B for +)."
+    }
 
     def to_internal_value(self, value: Any) -> datetime:
+        if isinstance(value, str) and len(value) < 40 and (lost := _LOST_PLUS.fullmatch(value)):
+            value = f"{lost[1]}+{lost[2]}"
         if isinstance(value, str) and len(value) == 10:
             try:
                 moment = start_of(date.fromisoformat(value))

@@ -57,6 +57,8 @@ class Spending:
     parts: Mapping[str, Breakdown | None]
     stacks: Sequence[Stack] | None
     by_hour: bool
+    calls_before: int = 0
+    unpriced_before: int = 0
 
 
 def figures(*, at: datetime, filters: Mapping[str, str]) -> Figures | None:
@@ -98,10 +100,14 @@ def spending(
     known = next((found for found in parts.values() if found is not None and found.complete), None)
     if known is None:
         line = overview.timeline(since=before.start, until=period.end, filters=filters)
-        total, then = line.of(period), line.of(before).cost
+        total, then = line.of(period), line.of(before)
     else:
         total = sum((part.now for part in known.parts), Sums())
-        then = sum((part.before for part in known.parts), ZERO)
+        then = Sums(
+            calls=sum(part.calls_before for part in known.parts),
+            unpriced=sum(part.unpriced_before for part in known.parts),
+            cost=sum((part.before for part in known.parts), ZERO),
+        )
     stacks, hours = None, None
     if (split := parts.get(by)) is not None:
         top = [part.name for part in split.parts[:most] if part.now.cost]
@@ -111,7 +117,10 @@ def spending(
                 few = {"top": top, "period": period, "filters": filters, "most": MOST_CALLS_BY_HOUR}
                 hours = overview.hours_of_few(by, **few)
         stacks = hours if hours is not None else overview.stacks(by, top=top, period=period, filters=filters)
-    return Spending(total=total, before=then, parts=parts, stacks=stacks, by_hour=hours is not None)
+    return Spending(
+        total=total, before=then.cost, parts=parts, stacks=stacks, by_hour=hours is not None, calls_before=then.calls,
+        unpriced_before=then.unpriced,
+    )  # fmt: skip
 
 
 def standings_of(user_id: int, *, at: datetime, figures: Figures | None) -> list[Standing]:

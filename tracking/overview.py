@@ -107,6 +107,8 @@ class Part:
     name: str
     now: Sums
     before: Decimal
+    calls_before: int = 0
+    unpriced_before: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,14 +320,22 @@ def _now_and_before(
             **{f"sum_{name}": Coalesce(Sum(name, filter=now), 0) for name in ("calls", "unpriced", "errors")},
             sum_cost=Coalesce(Sum("cost", filter=now), nothing),
             before=Coalesce(Sum("cost", filter=then), nothing),
+            calls_before=Coalesce(Sum("calls", filter=then), 0),
+            unpriced_before=Coalesce(Sum("unpriced", filter=then), 0),
         )
     )
 
 
 def _parts(rows: Sequence[Mapping[str, Any]], key: str) -> list[Part]:
-    found: dict[str, tuple[Sums, Decimal]] = {}
+    found: dict[str, tuple[Sums, Sums]] = {}
     for row in rows:
-        sums, before = found.get(row[key], (Sums(), ZERO))
-        found[row[key]] = sums + _sums(row), before + (row["before"] or ZERO)
-    ranked = [Part(name=name, now=sums, before=before) for name, (sums, before) in found.items()]
+        sums, before = found.get(row[key], (Sums(), Sums()))
+        then = Sums(calls=row["calls_before"], unpriced=row["unpriced_before"], cost=row["before"] or ZERO)
+        found[row[key]] = sums + _sums(row), before + then
+    ranked = [
+        Part(
+            name=name, now=sums, before=before.cost, calls_before=before.calls, unpriced_before=before.unpriced
+        )
+        for name, (sums, before) in found.items()
+    ]  # fmt: skip
     return sorted(ranked, key=lambda part: (-part.now.cost, -part.now.calls, -part.before, part.name))

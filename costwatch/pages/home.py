@@ -22,9 +22,11 @@ from costwatch.pages import budget
 from costwatch.pages.asked import BY, Asked
 from costwatch.pages.charts import AT, MOST_SERIES, OTHER, Chart, Line, Series
 from costwatch.pages.presentation import rows_of
+from costwatch.pages.without import Without, compared, without
 from tracking import calls
 from tracking.overview import Breakdown, Part, Stack, mark_of
 from tracking.periods import Period, day_of, site_zone
+from tracking.unpriced import reasons
 from tracking.users import emails_of
 
 LATEST, MOST_ALERTS, FULLEST = 10, 4, 5
@@ -72,6 +74,7 @@ def home(request: HttpRequest) -> HttpResponse:
             "chart": chart_of(asked, spending, filters, emails),
             "shares": shares_of(asked, spending, emails),
             "total": total_of(asked, spending),
+            "without": without_of(asked, spending, filters, request.user),
             "unpriced_link": _address("calls") and asked.link_to("calls", price="unpriced"),
         }
     return render(request, "costwatch/overview.html", context)
@@ -170,14 +173,27 @@ def total_of(asked: Asked, spending: Spending) -> dict[str, Any]:
     """The sums of the period, and those of the span before."""
     first, last = asked.previous.start, asked.previous.end - timedelta(days=1)
     then = f"{first:%-d %b}" if first == last else f"{first:%-d %b} to {last:%-d %b}"
+    said = f"{usd(spending.before)} from {then}" if first != last else f"{usd(spending.before)} on {then}"
+    moved, why_not = compared(
+        spending.total, spending.before, calls_before=spending.calls_before, unpriced_before=spending.unpriced_before
+    )
     return {
         "cost": spending.total.cost,
         "calls": spending.total.calls,
         "errors": spending.total.errors,
         "unpriced": spending.total.unpriced,
-        "change": change(spending.total.cost, spending.before) if _is_comparable(asked) else None,
-        "before": f"{usd(spending.before)} from {then}" if first != last else f"{usd(spending.before)} on {then}",
+        "change": moved if _is_comparable(asked) else None,
+        "before": said + (f", {why_not}" if why_not.startswith("unpriced") else ""),
     }
+
+
+def without_of(asked: Asked, spending: Spending, filters: dict[str, str], user: Any) -> Without | None:
+    """What is said of the calls of the period that have no price."""
+    unpriced = spending.total.unpriced
+    if not unpriced:
+        return None
+    why = reasons(since=asked.period.starts_at, until=asked.period.ends_at, filters=filters)
+    return without(unpriced, why, user)
 
 
 def _is_comparable(asked: Asked) -> bool:
@@ -279,6 +295,9 @@ def _all_of(asked: Asked, dimension: str) -> str:
 
 def _line(asked: Asked, dimension: str, part: Part, total: Decimal, emails: dict[int, str]) -> dict[str, Any]:
     share = part.now.cost / total if total > 0 else None
+    moved, why_not = compared(
+        part.now, part.before, calls_before=part.calls_before, unpriced_before=part.unpriced_before
+    )
     return {
         "name": _named(dimension, part.name, emails),
         "is_none": part.name in ("", "0") and dimension != "provider",
@@ -288,10 +307,15 @@ def _line(asked: Asked, dimension: str, part: Part, total: Decimal, emails: dict
         "all_unpriced": part.now.unpriced > 0 and part.now.unpriced == part.now.calls,
         "share": percent(share),
         "width": float(round(min(max(share or 0, 0), 1) * 100, 2)),
-        "change": change(part.now.cost, part.before) if _is_comparable(asked) else None,
+        "change": (moved or _no_share(why_not)) if _is_comparable(asked) else None,
         "is_new": not part.before and _is_comparable(asked),
         "before": usd(part.before),
     }
+
+
+def _no_share(why_not: str) -> dict[str, str] | None:
+    """In the place of a change that would mislead."""
+    return {"text": why_not} if why_not.startswith("unpriced") else None
 
 
 def _address(route: str) -> str:

@@ -108,12 +108,13 @@ def user(request: HttpRequest, user_id: int) -> HttpResponse:
     }
     query = {name: value for name, value in asked.query.items() if name not in asked.filters or name in filters}
     asked = replace(asked, filters=filters, query=query, by=asked.by if asked.by in BY else "model")
+    of_user = {**filters, "user": str(person.pk)}
     spending = overview.spending(
         period=asked.period,
         before=asked.previous,
         by=asked.by,
         dimensions=list(dict.fromkeys(["model", "feature", asked.by])),
-        filters={**filters, "user": str(person.pk)},
+        filters=of_user,
         by_hour=asked.is_hourly,
         most=MOST_SERIES,
     )
@@ -126,13 +127,15 @@ def user(request: HttpRequest, user_id: int) -> HttpResponse:
             "asked": asked,
             "person": person,
             "spending": spending,
-            "chart": home.chart_of(asked, spending, {**filters, "user": str(person.pk)}, {}) if spending else None,
+            "chart": home.chart_of(asked, spending, of_user, {}) if spending else None,
             "shares": home.shares_of(asked, spending, {}) if spending else [],
             "total": home.total_of(asked, spending) if spending else None,
+            "without": home.without_of(asked, spending, of_user, request.user) if spending else None,
             "tabs": [(title, asked.link(by=name), name == asked.by) for name, title in BY.items()],
             "windows": windows_of_user(person.pk, at=asked.now),
             "keys": keys,
             "rows": rows_of(latest, with_users=False),
             "calls_link": asked.link_to("calls", user=person.pk, by=None),
+            "unpriced_link": asked.link_to("calls", user=person.pk, by=None, price="unpriced"),
         },
     )

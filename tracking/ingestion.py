@@ -24,6 +24,7 @@ from tracking.items import EPOCH, Invalid, event_of, read_item
 from tracking.models import RecordedEvent
 from tracking.recording import content_hash, record
 from tracking.rows import event_id
+from tracking.users import ids_of
 
 logger = logging.getLogger("costwatch.ingestion")
 
@@ -56,6 +57,7 @@ class Result:
     status: str  # recorded | duplicate | conflict | invalid
     id: str = ""  # of the call, where the item could be read
     errors: dict[str, str] = field(default_factory=dict)  # what is wrong, by field
+    warnings: dict[str, str] = field(default_factory=dict)  # what was taken, and is hardly meant, by field
 
     @property
     def code(self) -> int:
@@ -73,12 +75,14 @@ class _Item:
     event: CallEvent | None = None
     status: str = ""
     errors: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
 
     def refuse(self, errors: dict[str, str]) -> None:
         self.status, self.errors = "invalid", errors
 
     def result(self) -> Result:
-        return Result(index=self.index, status=self.status, id=self.id, errors=self.errors)
+        warnings = {} if self.errors else self.warnings
+        return Result(index=self.index, status=self.status, id=self.id, errors=self.errors, warnings=warnings)
 
 
 def ingest(items: Sequence[Any], *, reporter: Reporter, now: datetime, dry_run: bool = False) -> list[Result]:
@@ -138,15 +142,21 @@ def _known_times(items: Sequence[_Item]) -> dict[str, datetime]:
     return known
 
 
-def _accounts(items: Sequence[_Item], reporter: Reporter) -> set[int]:
-    """Of the accounts that are named by id, those that exist."""
-    ids = {item.values["user"] for item in items if item.values.get("user").__class__ is int} - {reporter.user_id}
-    if not ids or not reporter.may_attribute:
+def _accounts(items: Sequence[_Item], reporter: Reporter) -> set[int | str]:
+    """Of the accounts that are named, by id or by address, those that exist."""
+    if not reporter.may_attribute:
         return set()
-    return set(get_user_model().objects.filter(pk__in=ids).values_list("pk", flat=True))
+    named = {item.values["user"] for item in items if item.values.get("user") is not None} - {reporter.user_id}
+    ids = {user for user in named if user.__class__ is int}
+    found: set[int | str] = (
+        set(get_user_model().objects.filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
+    )
+    return found | {email for email in ids_of(named - ids) if isinstance(email, str)}
 
 
-def _make_event(item: _Item, reporter: Reporter, accounts: set[int], known: datetime | None, now: datetime) -> None:
+def _make_event(
+    item: _Item, reporter: Reporter, accounts: set[int | str], known: datetime | None, now: datetime
+) -> None:
     values = item.values
     at = values.get("at") or known or now
     user = values.get("user")
@@ -160,6 +170,9 @@ def _make_event(item: _Item, reporter: Reporter, accounts: set[int], known: date
         item.refuse({"user": "must be yourself: reporting for others takes the permission to add usage logs"})
     elif user.__class__ is int and user not in accounts:
         item.refuse({"user": f"there is no account {user}"})
+    elif user not in accounts:
+        # The money was spent: the call counts, for everyone's limits. Whose it was is kept in the tag `user`.
+        item.warnings = {"user": f"there is no account {user}: the call is recorded as nobody's"}
     if item.status:
         return
     tags = values.get("tags", {})

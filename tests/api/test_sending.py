@@ -42,7 +42,7 @@ def send(caller: Caller, body, *, code: int, content_type: str = "application/js
 def test_one_event_again_and_with_other_content(alice, owner):
     one = event(user=owner.email, tags={"team": "blue"})
     made = send(alice, one, code=201)
-    assert made == {"index": 0, "id": one["id"], "status": "recorded", "code": 201, "errors": {}}
+    assert made == {"index": 0, "id": one["id"], "status": "recorded", "code": 201, "errors": {}, "warnings": {}}
     assert send(alice, one, code=200)["status"] == "duplicate"
     problem = send(alice, {**one, "feature": "else"}, code=409)
     assert (problem["status"], "other content" in problem["detail"]) == (409, True)
@@ -65,6 +65,18 @@ def test_a_provider_is_known_by_its_name_in_any_letters(alice):
     record([an_event(provider="OpenAI")], now=timezone.now())
     assert {row.provider for row in ApiUsageLog.objects.all()} == {"openai"}
     assert ApiUsageLog.objects.count() == 2
+
+
+def test_an_address_without_an_account_is_told_of_in_the_answer(dora, owner):
+    """The money is spent: the call is recorded, and whoever told of it hears that it is nobody's."""
+    one = event(id="n1", user="alcie@example.com")
+    told = "there is no account alcie@example.com: the call is recorded as nobody's"
+    assert send(dora, one, code=201)["warnings"] == {"user": told}
+    assert send(dora, one, code=200)["warnings"] == {"user": told}, "told again"
+    answer = send(dora, [one, event(user=owner.email), event(user=owner.pk)], code=200)
+    assert [bool(result["warnings"]) for result in answer["results"]] == [True, False, False]
+    assert ApiUsageLog.objects.get(user_id=None).tags["user"] == "alcie@example.com"
+    assert "user" in send(dora, event(user=owner.pk + 1000), code=400)["errors"]
 
 
 def test_a_bad_event_is_a_problem_that_names_its_fields(alice):

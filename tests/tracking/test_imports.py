@@ -189,3 +189,19 @@ def test_a_file_of_another_kind_is_told(tmp_path, text, told):
 )
 def test_nothing_in_a_file_breaks_the_import(imported, text):
     assert imported(text)["recorded"] == 0
+
+
+def test_addresses_without_an_account_stand_in_the_report(tmp_path, owner):
+    """A typing error in an address takes calls from the account: who imports must hear of it."""
+    file = tmp_path / "usage.ndjson"
+    users = ["alcie@example.com"] * 2 + [owner.email]
+    file.write_text("\n".join(json.dumps(an_item(id=f"n{n}", user=user)) for n, user in enumerate(users)))
+    for arguments in (["--dry-run"], []):
+        out = io.StringIO()
+        call_command("import_usage", str(file), *arguments, stdout=out)
+        assert "2 of them: there is no account alcie@example.com: the call is recorded as nobody's." in out.getvalue()
+    out = io.StringIO()
+    call_command("import_usage", str(file), "--json", stdout=out)
+    (told,) = json.loads(out.getvalue())["warnings"].items()
+    assert "alcie@example.com" in told[0] and told[1] == 2
+    assert ApiUsageLog.objects.filter(user_id=None).count() == 2

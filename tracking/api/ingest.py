@@ -137,6 +137,10 @@ class EventResult(serializers.Serializer):
     status = serializers.ChoiceField(list(_OUTCOMES), help_text="what became of it")
     code = serializers.IntegerField(help_text="201 recorded, 200 known already, 409 other content, 400 not valid")
     errors = serializers.DictField(child=serializers.CharField(), help_text="what is wrong, by field")
+    warnings = serializers.DictField(
+        child=serializers.CharField(),
+        help_text="what was taken and is hardly meant, by field: a user without an account, whose call is nobody's",
+    )
 
 
 class EventsAnswer(serializers.Serializer):
@@ -233,4 +237,5 @@ def _shown(result: Result) -> dict[str, Any]:
         "status": result.status,
         "code": result.code,
         "errors": result.errors,
+        "warnings": result.warnings,
     }

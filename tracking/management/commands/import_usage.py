@@ -45,6 +45,7 @@ class Command(DatabaseCommand):
         reporter = Reporter(user_id=user_id, may_attribute=True, source="import", any_age=True)
         counts: Counter[str] = Counter()
         problems: list[dict[str, Any]] = []
+        warned: Counter[str] = Counter()
         sums = {"cost": Decimal(0), "unpriced": 0, "given": 0}
         try:
             with self._progress(path) as progress:
@@ -58,6 +59,7 @@ class Command(DatabaseCommand):
                         [item for _, item in batch], reporter=reporter, now=now, dry_run=options["dry_run"]
                     )
                     counts.update(result.status for result in results)
+                    warned.update(text for result in results for text in result.warnings.values())
                     problems += _problems(batch, results)[: SHOWN - len(problems)]
                     if not options["dry_run"]:
                         _add_up(batch, results, sums)
@@ -66,7 +68,7 @@ class Command(DatabaseCommand):
             raise CommandError(f"{path} cannot be imported. {error}") from error
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
-        self._report(counts, problems, sums, options)
+        self._report(counts, problems, warned, sums, options)
 
     def _user(self, name: str | None) -> int | None:
         if not name:
@@ -82,11 +84,12 @@ class Command(DatabaseCommand):
         console = Console(stderr=True)
         return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
-    def _report(self, counts: Counter, problems: list, sums: dict, options: dict) -> None:
+    def _report(self, counts: Counter, problems: list, warned: Counter, sums: dict, options: dict) -> None:
         told = {name: counts[name] for name in ("recorded", "duplicate", "conflict", "invalid", "left_out")}
         if options["json"]:
             money = {"cost_usd": f"{sums['cost']:f}", "unpriced": sums["unpriced"], "given": sums["given"]}
-            self.stdout.write(json.dumps({"dry_run": options["dry_run"], **told, **money, "problems": problems}))
+            more = {"problems": problems, "warnings": dict(warned.most_common(SHOWN))}
+            self.stdout.write(json.dumps({"dry_run": options["dry_run"], **told, **money, **more}))
             return
         would = "would be " if options["dry_run"] else ""
         self.stdout.write(
@@ -100,6 +103,10 @@ class Command(DatabaseCommand):
                 f"They cost ${sums['cost']:,.6f}; {sums['unpriced']:,} of them have no price yet, "
                 f"{sums['given']:,} have the cost that the file gives."
             )
+        for text, count in warned.most_common(SHOWN):
+            self.stdout.write(f"{count:,} of them: {text}.")
+        if len(warned) > SHOWN:
+            self.stdout.write(f"and so on for {len(warned) - SHOWN:,} more addresses.")
         for problem in problems:
             why = "; ".join(f"{name} {text}" for name, text in problem["errors"].items())
             self.stdout.write(f"  row {problem['row']}: {why}")

@@ -12,11 +12,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import Q, QuerySet, Sum, TextField
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models import Q, QuerySet, Sum
 
 from tracking import calls as single
 from tracking.calls import UNSHOWN, Call, _call, _corrections_of, _cursor, _read_cursor, bounded_limit
@@ -28,7 +27,9 @@ from tracking.models import (
     DailyUserRollup,
     HourlyModelRollup,
 )
+from tracking.money import from_nanousd, to_nanousd
 from tracking.periods import day_of, start_of
+from tracking.tags import with_tags
 
 #: Rows of the ledger that are read for one page at most.
 MOST_ROWS = 4_000
@@ -55,6 +56,7 @@ class Where:
     user_id: int | None = None
     filters: Mapping[str, str] = field(default_factory=dict)
     tag: tuple[str, str] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)  # further ones
     api_key: str = ""
 
     def rows(self) -> QuerySet:
@@ -73,10 +75,7 @@ class Where:
             rows = rows.exclude(analysis_id="")  # said again, so that both databases use the index without them
         if self.filters.get("price_status") == "unpriced":
             rows = rows.filter(price_status="unpriced")
-        tags = ([self.tag] if self.tag else []) + ([("api_key", self.api_key)] if self.api_key else [])
-        for number, (name, value) in enumerate(tags):
-            rows = rows.alias(**{f"tagged_{number}": _tag(name)}).filter(**{f"tagged_{number}": value})
-        return rows
+        return with_tags(rows, {**self.tags, **dict([self.tag] if self.tag else [])}, api_key=self.api_key)
 
     def matches(self, call: Call) -> bool:
         """Whether a call, its corrections included, is one of them."""
@@ -88,7 +87,7 @@ class Where:
         led = {"analysis"} if self.filters.get("analysis") else set()
         if self.filters.get("price_status") == "unpriced":
             led.add("price_status")
-        return bool(self.tag or self.api_key or set(self.filters) - led)
+        return bool(self.tag or self.tags or self.api_key or set(self.filters) - led)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,14 +131,36 @@ def newest(where: Where, *, limit: int = 50, before: str | None = None) -> Found
     return Found(calls=calls, next=_cursor(ApiUsageLog(occurred_at=floor, id=_NOWHERE)), looked_back_to=floor)
 
 
-def dearest(where: Where, *, limit: int = 100) -> Found:
-    """The calls that cost most of the newest `MOST_ROWS`, dearest first. Calls without a price are left out."""
+def dearest(where: Where, *, limit: int = 100, after: str | None = None) -> Found:
+    """The calls that cost most of the newest `MOST_ROWS`, dearest first. Calls without a price are left out.
+
+    `after` is the cursor of the page before: the pages go through what is compared, by (cost, time, id). Raises
+    `ValueError` for one that is none.
+    """
+    limit = bounded_limit(limit)
     slots, floor = _reading(where, where.until, by_time=False)
     rows = _within(where.rows(), slots).filter(cost__isnull=False)
-    found = list(rows.order_by("-cost", "-occurred_at", "-id")[: bounded_limit(limit)])
+    if after:
+        cost, at, row_id = _read_place(after)
+        same = Q(cost=cost) & (Q(occurred_at__lt=at) | Q(occurred_at=at, id__lt=row_id))
+        rows = rows.filter(Q(cost__lt=cost) | same)
+    found = list(rows.order_by("-cost", "-occurred_at", "-id")[: limit + 1])
+    more, found = len(found) > limit, found[:limit]
     calls = [call for call in _net(found) if where.matches(call)]
     calls.sort(key=lambda call: -(call.cost or 0))
-    return Found(calls=calls, looked_back_to=floor, bounded=floor is not None)
+    return Found(calls=calls, next=_place(found[-1]) if more else None, looked_back_to=floor, bounded=floor is not None)
+
+
+def _place(row: ApiUsageLog) -> str:
+    """Where the next page by cost begins."""
+    return f"{to_nanousd(row.cost)}-{_cursor(row)}"
+
+
+def _read_place(text: str) -> tuple[Decimal, datetime, uuid.UUID]:
+    parts = text.rsplit("-", 2)
+    if len(parts) != 3 or not parts[0].removeprefix("-").isdecimal() or len(parts[0]) > 20:
+        raise ValueError(f"{text!r} is not a cursor of this list.")
+    return from_nanousd(int(parts[0])), *_read_cursor(f"{parts[1]}-{parts[2]}")
 
 
 def latest_rows(where: Where, *, limit: int) -> list[ApiUsageLog]:
@@ -199,14 +220,6 @@ def tries(row: ApiUsageLog, *, within: timedelta = timedelta(minutes=5), most: i
 
 def _known(call: Call) -> dict[str, str]:
     return {"status": call.status, "price_status": call.price_status}
-
-
-def _tag(name: str) -> Cast:
-    from tracking.reports import _Key
-
-    transform = KeyTextTransform("", "tags")
-    transform.key_name = _Key(name)
-    return Cast(transform, TextField())
 
 
 def _net(rows: Sequence[ApiUsageLog]) -> list[Call]:

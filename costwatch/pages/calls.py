@@ -23,8 +23,6 @@ from tracking.queries import top_users
 
 PAGE = 50
 SORTS = {"time": "Newest first", "cost": "Dearest first"}
-#: Calls that a list by cost shows.
-DEAREST = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ def calls(request: HttpRequest) -> HttpResponse:
             },
             "is_filtered": bool(asked.filters or more.tag or more.key or more.price),
             "sort_links": {"time": asked.link(sort=None), "cost": asked.link(sort="cost")},
-            "older": asked.link(before=found.next) if found.next and more.sort == "time" else "",
+            "older": asked.link(before=found.next) if found.next else "",
             "newest": asked.link() if more.before else "",
             "unpriced_link": asked.link(price="unpriced"),
             "most_rows": lists.MOST_ROWS,
@@ -136,9 +134,9 @@ def _without(asked: Asked, name: str) -> Asked:
 
 def _page(where: Where, more: More) -> Found | None:
     """The calls to show; None for a cursor that is none."""
-    if more.sort == "cost":
-        return lists.dearest(where, limit=DEAREST)
     try:
+        if more.sort == "cost":
+            return lists.dearest(where, limit=PAGE, after=more.before or None)
         return lists.newest(where, limit=PAGE, before=more.before or None)
     except ValueError:
         return None

@@ -153,6 +153,20 @@ def test_the_dearest_calls(client, workspace, owner, monkeypatch):
     assert "The newest 2 calls of this time were compared" in page_of(client, owner, "/calls/?sort=cost")
 
 
+def test_the_dearest_calls_go_on_over_pages(client, workspace, owner, monkeypatch):
+    monkeypatch.setattr("costwatch.pages.calls.PAGE", 2)
+    for number in range(5):
+        workspace.call(user=owner, usage={"prompt_tokens": 1000 * (number + 1), "completion_tokens": 0})
+    path, seen = "/calls/?sort=cost&model=gpt-4o-mini", []
+    while path:
+        html = page_of(client, owner, path)
+        seen += re.findall(r'data-row="([^"]+)"', html)
+        further = re.search(r'href="([^"]+)" rel="next">Less dear', html)
+        path = further[1].replace("&amp;", "&") if further else ""
+    assert len(seen) == len(set(seen)) == 5
+    assert client.get("/calls/?sort=cost&before=nonsense").status_code == 302
+
+
 def test_a_call_is_found_by_any_of_its_ids(client, workspace, owner, outsider):
     call = workspace.call(user=owner, request_id="req_7", response_id="chatcmpl-7", days_ago=300)
     client.force_login(owner)

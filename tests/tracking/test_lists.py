@@ -117,6 +117,23 @@ def test_the_dearest_calls_of_those_compared_come_first(monkeypatch):
     assert found.bounded and dear[0] not in ids(found) and found.looked_back_to > NOW - timedelta(minutes=35)
 
 
+def test_the_dearest_go_on_page_by_page_without_gaps_or_repeats():
+    calls(5, minutes=10)
+    calls(4, start=3, usage={"prompt_tokens": 9000, "completion_tokens": 500, "total_tokens": 9500})
+    whole = ids(dearest(Where(**PERIOD)))
+    pages, after = [], None
+    while True:
+        found = dearest(Where(**PERIOD), limit=2, after=after)
+        pages += ids(found)
+        after = found.next
+        if after is None:
+            break
+    assert pages == whole and len(whole) == 9
+    for wrong in ("1-2", "x-1-" + "0" * 32, "1-1-zz", "9" * 40 + "-1-" + "0" * 32):
+        with pytest.raises(ValueError):
+            dearest(Where(**PERIOD), after=wrong)
+
+
 def test_an_analysis_and_its_calls():
     inside = calls(3, minutes=100, analysis="song-1")
     calls(3, minutes=110, analysis="song-2")

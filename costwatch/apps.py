@@ -12,3 +12,9 @@ class CostwatchConfig(AppConfig):
 class CostwatchAdminConfig(AdminConfig):
     default_site = "costwatch.sites.CostwatchAdminSite"
     default = False
+
+    def ready(self) -> None:
+        from costwatch.theme import give_names
+
+        give_names()
+        super().ready()

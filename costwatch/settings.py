@@ -160,7 +160,7 @@ USE_TZ = True
 TIME_ZONE = env.zone("TIME_ZONE", "UTC")  # days, weeks and months of reports are those of this zone
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
-DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"  # where a page names no format of its own
+FORMAT_MODULE_PATH = "costwatch.formats"  # of dates where a page names no format of its own
 
 # --- Recording ----------------------------------------------------------------------------------
 # A persistent folder, shared by all processes of a host.

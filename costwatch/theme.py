@@ -1,5 +1,6 @@
 """How the admin looks: the settings of its theme, django-unfold. Colours: admin.css and pages/brand.py."""
 
+from django.apps import apps
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 
@@ -11,9 +12,38 @@ def _may_view(permission: str):
     return allowed
 
 
-def _page(title: str, icon: str, app: str, model: str) -> dict:
+#: What the administration calls a thing, wherever it is named: in the menu, in headings, in links.
+NAMES = {
+    "budgets.budgetlimit": ("limit", "limits"),
+    "budgets.budgetincrease": ("asked increase", "asked increases"),
+    "budgets.budgetwindow": ("window", "windows"),
+    "budgets.hold": ("hold", "holds"),
+    "budgets.crossing": ("crossing", "crossings"),
+    "alerts.costalert": ("alert", "alerts"),
+    "alerts.channel": ("channel", "channels"),
+    "alerts.delivery": ("delivery", "deliveries"),
+    "alerts.alertpreference": ("preference", "preferences"),
+    "tracking.apiusagelog": ("call", "calls"),
+    "tracking.analysis": ("analysis", "analyses"),
+    "tracking.rate": ("rate", "rates"),
+    "tracking.pricedmodel": ("model", "models"),
+    "accounts.user": ("account", "accounts"),
+    "accounts.apikey": ("API key", "API keys"),
+    "auth.group": ("group", "groups"),
+}
+
+
+def give_names() -> None:
+    """Let the models be called so. (Here and not in their `Meta`: it is the administration that speaks of them.)"""
+    for label, (one, many) in NAMES.items():
+        meta = apps.get_model(label)._meta
+        meta.verbose_name, meta.verbose_name_plural = one, many
+
+
+def _page(icon: str, app: str, model: str) -> dict:
+    title = NAMES[f"{app}.{model}"][1]
     return {
-        "title": title,
+        "title": title[0].upper() + title[1:],
         "icon": icon,
         "link": reverse_lazy(f"admin:{app}_{model}_changelist"),
         "permission": _may_view(f"{app}.view_{model}"),
@@ -54,39 +84,40 @@ UNFOLD = {
                 "title": "Budgets",
                 "separator": False,
                 "items": [
-                    _page("Limits", "savings", "budgets", "budgetlimit"),
-                    _page("Asked increases", "pending_actions", "budgets", "budgetincrease"),
-                    _page("Windows", "calendar_month", "budgets", "budgetwindow"),
-                    _page("Holds", "lock_clock", "budgets", "hold"),
-                    _page("Crossings", "notifications", "budgets", "crossing"),
+                    _page("savings", "budgets", "budgetlimit"),
+                    _page("pending_actions", "budgets", "budgetincrease"),
+                    _page("calendar_month", "budgets", "budgetwindow"),
+                    _page("lock_clock", "budgets", "hold"),
+                    _page("notifications", "budgets", "crossing"),
                 ],
             },
             {
                 "title": "Alerts",
                 "separator": True,
                 "items": [
-                    _page("Alerts", "notifications_active", "alerts", "costalert"),
-                    _page("Channels", "campaign", "alerts", "channel"),
-                    _page("Deliveries", "outgoing_mail", "alerts", "delivery"),
-                    _page("Preferences", "tune", "alerts", "alertpreference"),
+                    _page("notifications_active", "alerts", "costalert"),
+                    _page("campaign", "alerts", "channel"),
+                    _page("outgoing_mail", "alerts", "delivery"),
+                    _page("tune", "alerts", "alertpreference"),
                 ],
             },
             {
                 "title": "Ledger",
                 "separator": True,
                 "items": [
-                    _page("Calls", "receipt_long", "tracking", "apiusagelog"),
-                    _page("Analyses", "folder_open", "tracking", "analysis"),
-                    _page("Rates", "sell", "tracking", "rate"),
-                    _page("Models", "smart_toy", "tracking", "pricedmodel"),
+                    _page("receipt_long", "tracking", "apiusagelog"),
+                    _page("folder_open", "tracking", "analysis"),
+                    _page("sell", "tracking", "rate"),
+                    _page("smart_toy", "tracking", "pricedmodel"),
                 ],
             },
             {
                 "title": "People",
                 "separator": True,
                 "items": [
-                    _page("Accounts", "person", "accounts", "user"),
-                    _page("Groups", "group", "auth", "group"),
+                    _page("person", "accounts", "user"),
+                    _page("key", "accounts", "apikey"),
+                    _page("group", "auth", "group"),
                 ],
             },
         ],

@@ -1,8 +1,13 @@
 """The ledger and the price book in the admin: nothing there edits history."""
 
+import re
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django.utils.dateformat import format as date_format
 
 from tracking.models import ApiUsageLog, PricedModel, Rate
 
@@ -45,10 +50,33 @@ def test_the_ledgers_list_never_counts_the_whole_table_nor_sorts_it_anew(client,
 def test_a_call_is_found_by_its_id_and_an_account_by_its_number(client, workspace, owner, member):
     call = workspace.call(user=owner, feature="mine")
     workspace.call(user=member, feature="hers")
-    for term in (call, owner.pk):
+    for term in (call, owner.pk, owner.email):
         html = client.get("/admin/tracking/apiusagelog/", {"q": str(term)}).content.decode()
         assert "mine" in html and "hers" not in html
     assert "0 results" in client.get("/admin/tracking/apiusagelog/", {"q": "gpt"}).content.decode()
+
+
+def test_the_ledgers_list_reads_like_the_pages(client, workspace, owner):
+    workspace.call(user=owner, days_ago=10)
+    workspace.call(user=owner, model="nobody-knows")
+    html = client.get("/admin/tracking/apiusagelog/").content.decode()
+    assert owner.email in html and "$0.00045" in html and "no price" in html
+    at = timezone.localtime(workspace.now - timedelta(days=10, seconds=1))
+    assert date_format(at, "j M Y, H:i") in html
+    for query, count in (("days=7", 1), ("days=30", 2), ("price=unpriced", 1), ("days=x&price=y", 2)):
+        found = client.get(f"/admin/tracking/apiusagelog/?{query}")
+        assert len(found.context["cl"].result_list) == count, query
+
+
+def test_things_have_the_same_name_in_the_menu_and_in_headings(client):
+    for path, name in (
+        ("tracking/apiusagelog", "Calls"),
+        ("budgets/budgetlimit", "Limits"),
+        ("alerts/costalert", "Alerts"),
+    ):
+        html = client.get(f"/admin/{path}/").content.decode()
+        words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+        assert name in words and not re.search("(?i)usage log|budget limit|cost alert", words), path
 
 
 RATE = {

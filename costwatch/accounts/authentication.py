@@ -11,17 +11,26 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
 from knox.settings import CONSTANTS
+from rest_framework.authentication import get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
 from costwatch.accounts.keys import note_use, problem_of
 from costwatch.accounts.models import ApiKey, User
 
 _WRONG = "This token is not valid. Log in at /api/v1/auth/login, or make a key."
+_NO_HEADER = "The header must read `Authorization: Bearer <token>`: one token, without spaces in it."
 _MAX_LENGTH = 200
 
 
 class KeyAuthentication(TokenAuthentication):
     """Looks a token up in the database at every request: one that is revoked is dead at once, in every process."""
+
+    def authenticate(self, request: Any) -> tuple[User, ApiKey] | None:
+        """The account and the token; None where the header is missing, or is for something else than Bearer."""
+        header = get_authorization_header(request).split()
+        if len(header) != 2 and header[:1] and header[0].lower() == b"bearer":
+            raise AuthenticationFailed(_NO_HEADER)
+        return super().authenticate(request)
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiKey]:
         """The account and the token. Raises `AuthenticationFailed` saying why it is not accepted."""

@@ -91,7 +91,11 @@ class NewKey(Strict):
 
     name = Text(help_text="what it is for")
     scopes = serializers.ListField(
-        child=Choice(list(SCOPES)), min_length=1, max_length=4, help_text="what it may do: read, ingest, call, admin"
+        child=Choice(list(SCOPES)),
+        min_length=1,
+        max_length=4,
+        error_messages={"min_length": f"Give at least one of: {', '.join(SCOPES)}."},
+        help_text="what it may do: read, ingest, call, admin",
     )
     environment = Text(default="", max_length=40, allow_blank=True, help_text="where it is used, such as production")
     expires_at = Moment(default=None, allow_null=True, help_text="when it ends; null: never")

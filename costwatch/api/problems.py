@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 PROBLEM = "application/problem+json"
 _TITLES = {
-    400: "The request cannot be understood",
+    400: "The request is not valid",
     401: "Not signed in",
     403: "Not allowed",
     404: "Not found",
@@ -56,7 +56,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         headers["Retry-After"] = str(max(1, round(error.wait)))
     set_rollback()
     errors = error.detail if isinstance(error, exceptions.ValidationError) else None
-    body = problem(error.status_code, "" if errors is not None else str(error.detail), errors)
+    detail = "" if errors is not None else str(error.detail)
+    if detail.startswith("CSRF Failed"):  # of DRF's, which says no more
+        detail += " Send the page's token as X-CSRFToken, or an API key as `Authorization: Bearer <key>`."
+    body = problem(error.status_code, detail, errors)
     return Response(body, status=error.status_code, headers=headers, content_type=PROBLEM)
 
 

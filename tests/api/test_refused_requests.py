@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.cache import cache
+from django.test import Client
 
 from costwatch.accounts.models import LoginCount
 from tests.api.conftest import DASHBOARD, Caller, key_for
@@ -56,3 +57,43 @@ def test_all_processes_count_together_and_each_stops_writing():
     cache.clear()  # as another process, which remembers nothing
     assert statuses(wrong(3)) == [429] * 3
     assert LoginCount.objects.get().count == 7, "once it is known, nothing is written any more"
+
+
+# --- What to do is told -------------------------------------------------------------------------------------------
+
+
+def detail_of(response) -> str:
+    return response.json()["detail"]
+
+
+def test_without_a_token_the_header_is_named_and_where_to_make_a_key(anonymous):
+    for response in (anonymous.ask("GET", DASHBOARD), anonymous.ask("GET", "/api/v1/usage", authorization="Token x")):
+        assert response.status_code == 401
+        for told in ("Authorization: Bearer <token>", "/account/keys/", "POST /api/v1/keys", "/api/v1/auth/login"):
+            assert told in detail_of(response)
+    assert "/account/keys/" in anonymous.ask("POST", TRACES, {}).json()["message"]
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer two tokens", "bearer a b c"])
+def test_a_header_that_is_no_token(anonymous, header):
+    response = anonymous.ask("GET", DASHBOARD, authorization=header)
+    assert response.status_code == 401 and "must read `Authorization: Bearer <token>`" in detail_of(response)
+
+
+def test_a_key_without_the_scope_is_told_which_and_where(owner):
+    told = detail_of(Caller("ingest", key_for(owner, "ingest")).ask("GET", DASHBOARD))
+    assert "lacks the scope 'read'" in told and "/account/keys/" in told
+
+
+def test_a_page_without_its_csrf_token_is_told_what_to_send(owner):
+    browser = Caller("browser", client=Client(enforce_csrf_checks=True))
+    browser.client.force_login(owner)
+    response = browser.ask("PUT", "/api/cost-monitoring/budget", {"dailyLimit": 1})
+    assert response.status_code == 403 and "X-CSRFToken" in detail_of(response)
+
+
+def test_a_text_that_is_none(owner):
+    response = Caller("key", key_for(owner, "admin")).ask("POST", "/api/v1/keys", {"name": [1], "scopes": []})
+    errors = response.json()["errors"]
+    assert "Give a text of at most" in errors["name"][0]
+    assert "at least one of: read, ingest, call, admin" in errors["scopes"][0]

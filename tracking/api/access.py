@@ -29,7 +29,10 @@ class HasScope(BasePermission):
             return False
         scope = scope_of(view, request.method)
         if request.auth is not None and scope not in request.auth.scopes:
-            raise PermissionDenied(f"This key lacks the scope '{scope}'. It has: {', '.join(request.auth.scopes)}.")
+            raise PermissionDenied(
+                f"This key lacks the scope '{scope}'. It has: {', '.join(request.auth.scopes) or 'none'}. "
+                "Use one that has it: keys are made at /account/keys/, or with POST /api/v1/keys."
+            )
         return True
 
 

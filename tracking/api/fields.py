@@ -98,6 +98,8 @@ class Text(serializers.CharField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"max_length": 200, **kwargs})
+        text = f"Give a text of at most {self.max_length} characters, in quotes."
+        self.error_messages |= {"invalid": text, "blank": "Give a text: it may not be empty.", "null": text}
 
 
 class Whole(serializers.IntegerField):

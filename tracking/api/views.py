@@ -83,6 +83,12 @@ class Conflict(APIException):
     default_code = "conflict"
 
 
+_NOT_SIGNED_IN = (
+    "No token was sent. Send the header `Authorization: Bearer <token>`, with an API key (made at /account/keys/, "
+    "or with POST /api/v1/keys) or a login token (of POST /api/v1/auth/login)."
+)
+
+
 class ApiView(APIView):
     """A view of the API: a signed-in account, a key with the right scope, a bounded body."""
 
@@ -91,6 +97,11 @@ class ApiView(APIView):
     scopes: dict[str, str] = {}
     #: the largest body it takes, in bytes
     max_body_bytes = MAX_BODY_BYTES
+
+    def permission_denied(self, request: Any, message: str | None = None, code: str | None = None) -> None:
+        if request.authenticators and not request.successful_authenticator:
+            raise NotAuthenticated(_NOT_SIGNED_IN)
+        super().permission_denied(request, message, code)
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
         """Who is not known or not allowed never gets as far as the throttles: they are asked here whether there were

@@ -75,6 +75,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "costwatch.operations.requests.RequestIdMiddleware",
+    "costwatch.operations.heads.HeadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -283,6 +284,10 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", "") or f"Costwatch <co
 ALERT_SECRET_KEYS = env.fernet_keys("ALERT_SECRET_KEYS")
 # Host names and networks that webhooks may reach although they are not public, or speak plain HTTP.
 ALERT_WEBHOOK_ALLOWED_HOSTS = env.hosts("ALERT_WEBHOOK_ALLOWED_HOSTS")
+# Whether every account's webhooks may go there, and not those of staff only: their owners see what answers.
+ALERT_WEBHOOK_ALLOWED_FOR_EVERYONE = env.flag("ALERT_WEBHOOK_ALLOWED_FOR_EVERYONE", False)
+# Domains of email addresses that every account's channels may write to, besides the account's own address.
+ALERT_EMAIL_DOMAINS = env.domains("ALERT_EMAIL_DOMAINS")
 # Alerts older than that are deleted, with what is known of their deliveries.
 ALERT_KEEP_DAYS = env.whole("ALERT_KEEP_DAYS", 400, minimum=1, maximum=36_500, unit="days")
 # Spending that exceeds what is usual by less than this, in USD, is told nobody.

@@ -42,6 +42,10 @@ class ShownLimit:
     row: BudgetLimit
     now: Now | None
 
+    def is_over(self, at: datetime) -> bool:
+        """Whether the limit has ended: it binds nobody any more."""
+        return self.row.active_until is not None and self.row.active_until <= at
+
 
 def sees_all_limits(user: Any) -> bool:
     """Whether an account may see every limit: staff with the permission to view them."""
@@ -57,9 +61,14 @@ def limits_of_user(user_id: int, *, at: datetime) -> list[ShownLimit]:
     return [ShownLimit(row, now_of(lines.get(row.pk))) for row in rows]
 
 
-def all_limits(*, at: datetime, limit: int, after: int = 0) -> list[ShownLimit]:
-    """Every limit, those of users included, by id from `after` on; each as its fullest window stands."""
-    rows = list(BudgetLimit.objects.filter(pk__gt=after).select_related("user", "group").order_by("pk")[:limit])
+def all_limits(*, at: datetime, limit: int, after: int = 0, ended: bool = True) -> list[ShownLimit]:
+    """Every limit, those of users included, by id from `after` on; each as its fullest window stands. Without those
+    that are over, unless `ended`.
+    """
+    wanted = BudgetLimit.objects.filter(pk__gt=after)
+    if not ended:
+        wanted = wanted.filter(Q(active_until=None) | Q(active_until__gt=at))
+    rows = list(wanted.select_related("user", "group").order_by("pk")[:limit])
     found = overviews(rows, at=at)
     return [ShownLimit(row, now_of(found.get(row.pk))) for row in rows]
 

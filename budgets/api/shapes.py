@@ -17,6 +17,12 @@ class BudgetsQuery(ForUser, Page):
     """Which limits."""
 
 
+class LimitsQuery(BudgetsQuery):
+    """Which limits: those that are not over, unless these are asked for too."""
+
+    ended = serializers.BooleanField(default=False, help_text="also those that have ended, which bind nobody any more")
+
+
 class NowAnswer(serializers.Serializer):
     """How a limit stands: in the caller's window, or else in the fullest one."""
 

@@ -31,15 +31,19 @@ class BudgetList(ApiView):
 
     scopes = {"POST": "admin"}
 
-    @endpoint("List budgets", query=shapes.BudgetsQuery, answer=shapes.LimitsAnswer, problems=(404,))
+    @endpoint("List budgets", query=shapes.LimitsQuery, answer=shapes.LimitsAnswer, problems=(404,))
     def get(self, request: Any, query: dict) -> dict:
-        """The limits that bind the caller, and how they stand. Staff with the permission see all with `user=all`."""
+        """The limits that bind the caller, and how they stand. Staff with the permission see all with `user=all`. Those
+        that have ended are left out unless `ended` is asked for.
+        """
         now, after, most = timezone.now(), offset_of(query["cursor"]), query["limit"]
+        ended = query["ended"]
         user_id = _reader(request, query["user"])
         if user_id is None:
-            found = reading.all_limits(at=now, limit=most + 1, after=after)
+            found = reading.all_limits(at=now, limit=most + 1, after=after, ended=ended)
         else:
-            found = [one for one in reading.limits_of_user(user_id, at=now) if one.row.pk > after][: most + 1]
+            found = [one for one in reading.limits_of_user(user_id, at=now) if ended or not one.is_over(now)]
+            found = [one for one in found if one.row.pk > after][: most + 1]
         return {"budgets": found[:most], "next": str(found[most - 1].row.pk) if len(found) > most else None}
 
     @endpoint("Make a budget", body=shapes.NewLimit, answer=shapes.LimitAnswer, code=201)

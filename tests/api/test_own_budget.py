@@ -60,3 +60,15 @@ def test_thresholds_of_a_limit_are_told_with_its_other_fields(dora):
     errors = response.json()["errors"]
     assert response.status_code == 400 and set(errors) == {"amount", "thresholds.1", "thresholds.2"}
     assert errors["thresholds.1"] == ["Give a share of the limit, over 0 and up to 10: 0.8 means 80 %."]
+
+
+def test_limits_that_have_ended_are_listed_only_when_they_are_asked_for(alice, dora):
+    put(alice, {"dailyLimit": 0, "monthlyLimit": 5})
+    put(alice, {"dailyLimit": None})
+    for caller, more in ((alice, {}), (dora, {"user": "all"})):
+        (binding,) = caller.get("/api/v1/budgets", **more)["budgets"]
+        assert binding["period"] == "month"
+        both = caller.get("/api/v1/budgets", ended="true", limit=1, **more)
+        rest = caller.get("/api/v1/budgets", ended="true", cursor=both["next"], **more)
+        (over,) = [one for one in both["budgets"] + rest["budgets"] if one["active_until"]]
+        assert (over["period"], over["now"]) == ("day", None)

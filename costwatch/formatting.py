@@ -1,31 +1,42 @@
 """Amounts, quantities and durations as people read them; the same in pages and on the command line. Pure."""
 
+import re
 from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 _CENT = Decimal("0.01")
 _HUNDREDTH_OF_A_CENT = Decimal("0.0001")
+_LEAST = Decimal("0.000001")
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|k|M|G|ms|s|min)(?!\w))")
 
 
-def usd(amount: Decimal | None, *, missing: str = "unpriced") -> str:
+def usd(amount: Decimal | None, *, missing: str = "unpriced", column: bool = False) -> str:
     """An amount in USD with as many digits as it needs: $1,234.50, $0.1235, $0.0042, $0.0000042.
 
     From a dollar on it is rounded to the cent, below that to four decimals, below a cent to three significant
-    digits; so that a small cost never reads as nothing. `missing` stands for an amount that is not known.
+    digits; so that a small cost never reads as nothing. Below a dollar it has four decimals or more, so that amounts
+    stand below each other, unless it is of whole cents; in a `column` even then. `missing` stands for an amount that
+    is not known.
     """
     if amount is None:
         return missing
-    size = abs(amount)
-    if size >= 1:
+    size, sign = abs(amount), "-" if amount < 0 else ""
+    if 0 < size < _LEAST:
+        return f"{'> -' if sign else '< '}${_LEAST:f}"
+    if size >= 1 or not size:
         text = f"{size.quantize(_CENT, ROUND_HALF_EVEN):,f}"
-    elif size >= _CENT:
-        text = _trim(size.quantize(_HUNDREDTH_OF_A_CENT, ROUND_HALF_EVEN))
-    elif size:
-        text = _trim(size.quantize(Decimal((0, (1,), size.adjusted() - 2)), ROUND_HALF_EVEN))
     else:
-        text = "0.00"
-    return f"{'-' if amount < 0 else ''}${text}"
+        places = _HUNDREDTH_OF_A_CENT if size >= _CENT else Decimal((0, (1,), size.adjusted() - 2))
+        text = _trim(size.quantize(places, ROUND_HALF_EVEN))
+        if column or len(text) > len("0.00"):
+            text = text.ljust(len("0.0000"), "0")
+    return f"{sign}${text}"
+
+
+def usd_column(amount: Decimal | None) -> str:
+    """An amount in a column of amounts."""
+    return usd(amount, column=True)
 
 
 def usd_exact(amount: Decimal | None, *, missing: str = "unpriced") -> str:
@@ -73,7 +84,7 @@ def _trim(size: Decimal) -> str:
 
 
 def percent(share: Decimal | float | None) -> str:
-    """A share of 1 as a percentage: 0.4 %, 12 %, 100 %; "–" where it is not known."""
+    """A share of 1 as a percentage, below ten with a decimal: 0.4 %, 2.0 %, 12 %, 100 %; "–" where it is not known."""
     if share is None:
         return "–"
     value = Decimal(str(share)) * 100
@@ -81,9 +92,13 @@ def percent(share: Decimal | float | None) -> str:
         return "0 %"
     if abs(value) < Decimal("0.1"):
         return "< 0.1 %" if value > 0 else "> -0.1 %"
-    digits = Decimal("0.1") if abs(value) < 10 else Decimal(1)
-    text = f"{value.quantize(digits, ROUND_HALF_EVEN):,f}"
-    return f"{text.removesuffix('.0')} %"
+    digits = Decimal("0.1") if abs(value) < Decimal("9.95") else Decimal(1)
+    return f"{value.quantize(digits, ROUND_HALF_EVEN):,f} %"
+
+
+def tied(text: str) -> str:
+    """A text in which no line breaks between a number and its unit."""
+    return _UNIT.sub("\u00a0", text)
 
 
 def compact(value: int | Decimal) -> str:
@@ -94,7 +109,8 @@ def compact(value: int | Decimal) -> str:
             scaled = size.scaleb(-power)
             digits = Decimal("0.01") if scaled < 10 else Decimal("0.1") if scaled < 100 else Decimal(1)
             text = f"{scaled.quantize(digits):f}"
-            return f"{'-' if value < 0 else ''}{text.rstrip('0').rstrip('.') if '.' in text else text} {unit}"
+            text = text.rstrip("0").rstrip(".") if "." in text else text
+            return f"{'-' if value < 0 else ''}{text} {unit}"
     return quantity(value)
 
 

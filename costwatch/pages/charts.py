@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
 
-from costwatch.formatting import usd
+from costwatch.formatting import usd_column
 
 #: Series of a stack that have a colour of their own; the rest is one series.
 MOST_SERIES = 8
@@ -20,7 +20,7 @@ Kind = Literal["bar", "line"]
 
 
 #: A value stands in what is drawn and in the table; most are nothing at all.
-_usd = lru_cache(maxsize=4096)(usd)
+_usd = lru_cache(maxsize=4096)(usd_column)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

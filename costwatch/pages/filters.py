@@ -14,10 +14,12 @@ from costwatch.pages.presentation import METER_NAMES
 
 register = template.Library()
 register.filter("usd", formatting.usd)
+register.filter("usd_column", formatting.usd_column)
 register.filter("usd_exact", formatting.usd_exact)
 register.filter("quantity", formatting.quantity)
 register.filter("duration", formatting.duration)
 register.filter("percent", formatting.percent)
+register.filter("tied", formatting.tied)
 register.filter("compact", formatting.compact)
 
 

@@ -13,7 +13,7 @@ def test_filter_then_page_then_call_then_receipt(scene, owner, open_page, come_i
     page.get_by_label("Feature").fill("paged")
     page.get_by_role("button", name="Apply").click()
     expect(page.get_by_role("row")).to_have_count(51)
-    expect(page.get_by_text("60 calls · $0.027")).to_be_visible()
+    expect(page.get_by_text("60 calls · $0.0270")).to_be_visible()
     page.get_by_role("link", name="Older").click()
     expect(page.get_by_role("row")).to_have_count(11)
     assert "feature=paged" in page.url

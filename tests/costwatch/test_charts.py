@@ -21,7 +21,7 @@ def test_what_is_drawn_and_what_stands_in_the_table_is_the_same():
         "muted": False, "dashed": False, "colour": 1,
     }  # fmt: skip
     assert made.data["totals"] == ["$3.50", "$3.00"]
-    assert made.data["lines"] == [{"name": "Budget", "value": 0.004, "text": "$0.004"}]
+    assert made.data["lines"] == [{"name": "Budget", "value": 0.004, "text": "$0.0040"}]
     assert made.rows == [("2 May", ["–", "$3.00"], "$3.00"), ("1 May", ["$1.50", "$2.00"], "$3.50")]
     assert not made.is_empty and chart(series=[Series(name="a", values=[D(0), None])]).is_empty
 
@@ -38,8 +38,9 @@ def test_a_line_without_axes():
 
 
 def test_shares_counts_and_changes_in_words():
-    assert [percent(D(v)) for v in ("0", "0.0004", "0.05", "0.0512", "0.123", "1", "12.5")] == [
-        "0 %", "< 0.1 %", "5 %", "5.1 %", "12 %", "100 %", "1,250 %",
+    shown = [percent(D(v)) for v in ("0", "0.0004", "0.05", "0.0512", "0.0999", "0.123", "1", "12.5")]
+    assert shown == [
+        "0 %", "< 0.1 %", "5.0 %", "5.1 %", "10 %", "12 %", "100 %", "1,250 %",
     ]  # fmt: skip
     assert percent(None) == "–"
     assert [compact(v) for v in (950, 1_000, 12_345, 999_999, 4_560_000, 1_200_000_000, -2_500)] == [

@@ -52,7 +52,7 @@ class TestOptimise:
         client.force_login(owner)
         seen = text_of(page(client, "/optimise/"))
         # 3,000 tokens at 1.25 per million less for nine in ten; 6,000 fresh ones and 1,000 answered for half as a batch
-        assert "digest gpt-4o 1 10 k 40 % $0.005 $0.00338" in seen
+        assert "digest gpt-4o 1 10 k 40 % $0.0050 $0.00338" in seen
         assert "digest gpt-4o 1 $0.03 $0.0125 –" in seen
         assert re.search(r"chat gpt-4o – \$0.0075 1 call –", seen), "abandoned, and billed"
         assert "2 calls to gpt-4o cost $0.0375" in seen
@@ -92,7 +92,7 @@ class TestEstimate:
         assert "gpt-4o openai $0.0238 a call · $23.75 for 1,000" in seen  # 1,500 in, 2,000 out
         assert "gpt-4o-mini cheapest openai" in seen
         asked = "model=whisper-1&model=gpt-4o-transcribe&minutes_heard=5.5&calls=1&tier=standard"
-        assert "whisper-1 openai $0.033 a call" in text_of(page(client, f"/estimate/?{asked}"))
+        assert "whisper-1 openai $0.0330 a call" in text_of(page(client, f"/estimate/?{asked}"))
         batch = "model=anthropic/claude-sonnet-4-5&input_tokens=100000&tier=batch&calls=2"
         assert "$0.15 a call · $0.30 for 2" in text_of(page(client, f"/estimate/?{batch}"))
 

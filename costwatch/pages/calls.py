@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
@@ -13,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from costwatch.pages.asked import FILTERS, Asked
 from costwatch.pages.presentation import rows_of
+from costwatch.pages.without import without
 from tracking import lists
 from tracking.api.usage import SERVICES
 from tracking.events import STATUSES
@@ -20,6 +22,7 @@ from tracking.list_sums import names, sums
 from tracking.lists import Found, Where
 from tracking.models import PriceStatus
 from tracking.queries import top_users
+from tracking.unpriced import reasons
 
 PAGE = 50
 SORTS = {"time": "Newest first", "cost": "Dearest first"}
@@ -105,7 +108,7 @@ def calls(request: HttpRequest) -> HttpResponse:
             "more": more,
             "found": found,
             "rows": rows,
-            "sums": sums(where),
+            **_sums(asked, more, where, request.user),
             "names": names(asked.period, user_id=asked.user_id),
             "people": people,
             "services": SERVICES,
@@ -125,6 +128,21 @@ def calls(request: HttpRequest) -> HttpResponse:
             "is_live": not more.before and more.sort == "time",
         },
     )
+
+
+def _sums(asked: Asked, more: More, where: Where, user: Any) -> dict[str, Any]:
+    """What the calls add up to, where that is kept; of those without a price, how many they are and why."""
+    if more.price != PriceStatus.UNPRICED:
+        return {"sums": sums(where)}
+    filters = {name: value for name, value in where.filters.items() if name != "price_status"}
+    known = sums(replace(where, filters=filters))
+    if known is None or not known.unpriced:
+        return {"without_price": known.unpriced if known is not None else None}
+    kept = {name: value for name, value in asked.filters.items() if name != "user"}
+    found = reasons(since=where.since, until=where.until, user_id=asked.user_id, filters=kept)
+    # Which of them a key made is not told by reasons.
+    why = None if more.key else without(known.unpriced, found, user)
+    return {"without_price": known.unpriced, "without": why}
 
 
 def _without(asked: Asked, name: str) -> Asked:

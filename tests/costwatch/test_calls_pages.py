@@ -167,6 +167,17 @@ def test_the_dearest_calls_go_on_over_pages(client, workspace, owner, monkeypatc
     assert client.get("/calls/?sort=cost&before=nonsense").status_code == 302
 
 
+def test_the_calls_without_a_price_are_counted_and_told_why(client, workspace, owner):
+    broken = {"status": "timeout", "http_status": None, "usage": None, "quality": "none"}
+    for changes in ({}, {"model": "house-model"}, {"model": "house-model"}, broken):
+        workspace.call(user=owner, **changes)
+    html = page_of(client, owner, "/calls/?price=unpriced")
+    assert rows_in(html) == 3 and "3 calls without a price" in html
+    assert "2 calls have no price yet" in html and "1 call told no usage" in html
+    assert "2 calls without a price" in page_of(client, owner, "/calls/?price=unpriced&model=house-model")
+    assert "0 calls without a price" in page_of(client, owner, "/calls/?price=unpriced&model=gpt-4o")
+
+
 def test_a_call_is_found_by_any_of_its_ids(client, workspace, owner, outsider):
     call = workspace.call(user=owner, request_id="req_7", response_id="chatcmpl-7", days_ago=300)
     client.force_login(owner)

@@ -1,5 +1,6 @@
 """Limits and how they stand: the reader's, for staff everyone's; each on a page of its own; asking for more."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from budgets.asking import ask_for_more, asked_by, may_ask
 from budgets.bars import Bar, status_of
+from budgets.burn import Point
 from budgets.changes import decide_increase
 from budgets.detail import Detail, detail
 from budgets.forms import AskForm, OwnLimitsForm
@@ -28,6 +30,8 @@ from costwatch.pages.inputs import add_errors, whole
 
 #: Limits on a page of the list; open questions on it.
 MOST_LIMITS, MOST_ASKED = 50, 50
+#: Windows of one limit that stand open; those before them are folded.
+WINDOWS_OPEN = 6
 APPROVE = "budgets.approve_increase"
 
 
@@ -123,12 +127,14 @@ def budget_detail(request: HttpRequest, limit_id: int) -> HttpResponse:
     found = detail(limit_id, user=request.user, subject=request.GET.get("of", "")[:300], at=now)
     if found is None:
         raise Http404
+    windows = [(window, _line_of_window(window, found.line)) for window in found.windows]
     context = {
         "found": found,
         "line": line_of(found.line, whose=found.whose) if found.line else None,
         "others": [line_of(line, whose=whose) for line, whose in found.others],
         "chart": _chart_of(found),
-        "windows": [(window, _line_of_window(window, found.line)) for window in found.windows],
+        "windows": windows[:WINDOWS_OPEN],
+        "earlier": windows[WINDOWS_OPEN:],
         "decides": _decides(request),
     }
     return render(request, "costwatch/budget_detail.html", context)
@@ -190,9 +196,7 @@ def _burn_chart(found: Detail) -> Chart:
             for name, end in zip(band, (forecast.low, forecast.high), strict=True):
                 series.append(Series(name=name, values=towards(end), muted=True, dashed=True))
     if line.resets_at is not None and line.limit:
-        series.append(
-            Series(name="Even pace", values=_even(line, [point.at for point in points]), dashed=True, colour=3)
-        )
+        series.append(Series(name="Even pace", values=_even(line, points), dashed=True, colour=3))
     return Chart(
         id="burn", title="Spent in this window", kind="line", stacked=False, height=260, series=series,
         labels=[f"{at:{form}}" for at in moments], titles=[f"{at:%-d %b %Y, %H:%M}" for at in moments],
@@ -200,11 +204,14 @@ def _burn_chart(found: Detail) -> Chart:
     )  # fmt: skip
 
 
-def _even(line: Standing, moments: list[datetime]) -> list[Decimal]:
-    """What would be spent by each moment if the limit were used up evenly over its window."""
+def _even(line: Standing, points: Sequence[Point]) -> list[Decimal | None]:
+    """What would be spent by the end of each day or hour if the limit were used up evenly over its window; nothing at
+    the present moment, which stands as far from its neighbours as they do from theirs and would bend the line.
+    """
     whole = Decimal((line.resets_at - line.window_start).total_seconds())
-    parts = [Decimal((at - line.window_start).total_seconds()) / whole for at in moments]
-    return [round(line.limit * part, 9) for part in parts]
+    parts = [Decimal((point.at - line.window_start).total_seconds()) / whole for point in points]
+    now = next((n for n, point in enumerate(points) if point.spent is None), 0) - 1
+    return [None if n == now > 0 else round(line.limit * part, 9) for n, part in enumerate(parts)]
 
 
 def _between(count: int, start: tuple[int, Decimal], end: tuple[int, Decimal]) -> list[Decimal | None]:

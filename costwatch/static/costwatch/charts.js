@@ -118,7 +118,7 @@
         type: data.kind, name: one.name, data: off.has(one.name) ? one.values.map(() => null) : one.values,
         stack: data.stacked ? "all" : undefined, color: colours[place],
         barMaxWidth: 42, barCategoryGap: "22%", cursor: one.links.length || one.link ? "pointer" : "default", step: data.step ? "end" : false,
-        symbol: data.labels.length < 3 ? "circle" : "none", connectNulls: false,
+        symbol: data.labels.length < 3 ? "circle" : "none", connectNulls: one.dashed,
         lineStyle: one.dashed ? { width: 1.5, type: [5, 4] } : { width: 2 }, emphasis: { disabled: true },
         markLine: place === 0 && lines.length ? {
           silent: true, symbol: "none", animation: false,

@@ -19,15 +19,26 @@ APPROVE = "budgets.approve_increase"
 
 
 def concerned_by(limit: BudgetLimit, subject: str) -> int | None:
-    """The account that a window of a limit is about: whose spending, or whose analysis; None: it is about several."""
+    """The account that a window of a limit is about: whose spending, whose analysis, or who set it for a key of his.
+
+    None where it is about several, and where the account is gone or not active: then staff are told.
+    """
+    account = _account(limit, subject)
+    if account is None:
+        return None
+    return get_user_model().objects.filter(pk=account, is_active=True).values_list("pk", flat=True).first()
+
+
+def _account(limit: BudgetLimit, subject: str) -> int | None:
     kind, _, key = subject.partition(":")
     if kind == "user" and key.isascii() and key.isdigit():
-        # The account may be gone by now: then staff are told.
-        return get_user_model().objects.filter(pk=int(key)).values_list("pk", flat=True).first()
+        return int(key)
     if limit.scope == Scope.USER:
         return limit.user_id
     analysis = key if kind == "analysis" else limit.target if limit.scope == Scope.ANALYSIS else ""
-    return Analysis.objects.filter(pk=analysis).values_list("user_id", flat=True).first() if analysis else None
+    if analysis:
+        return Analysis.objects.filter(pk=analysis).values_list("user_id", flat=True).first()
+    return limit.owner_id
 
 
 def told(alert: CostAlert) -> list[Any]:

@@ -10,16 +10,21 @@ from alerts import queries
 from alerts.bundles import send_digests
 from alerts.cleaning import clean_old
 from alerts.crossings import claim_crossings
+from alerts.kinds import Type
 from alerts.managing import delete_channel, save_channel
 from alerts.models import AlertRead, Channel, CostAlert, Delivery, Forgotten
 from alerts.operations import mark_all_read, mark_read, mute, raise_alerts, resolve, set_preferences
 from alerts.outbox import deliver_due
 from alerts.refusals import count_refusals
+from alerts.secrets import unseal
 from alerts.trials import send_test
 from budgets.changes import ask_increase, decide_increase, give_increase
 from budgets.crossings import count_refused
-from tests.alerts.core.conftest import LATER, NOON, make_limit, spend, states, types, webhook
+from budgets.errors import BudgetExceeded
+from budgets.operations import reserve
+from tests.alerts.core.conftest import LATER, NOON, make_limit, new_id, spend, states, types, webhook
 from tests.alerts.core.test_outbox import tell
+from tests.budgets.conftest import call_at
 
 pytestmark = [pytest.mark.database, pytest.mark.usefixtures("own_db", "at_once")]
 NEXT_WEEK = NOON + timedelta(days=7)
@@ -159,6 +164,8 @@ def test_old_alerts_are_deleted_and_counted_all_the_same(owner, settings, receiv
     Delivery.objects.update(state="sent")
     tell(1, user=owner, first=5)
     long_after = NOON + timedelta(days=settings.ALERT_KEEP_DAYS + 1)
+    assert clean_old(at=long_after) == 0, "what still holds stays"
+    resolve(Type.UNPRICED, still=(), at=LATER)
     assert clean_old(at=long_after) == 2, "what is on its way stays"
     counts = {(row.name, row.label): row.count for row in Forgotten.objects.all()}
     assert counts == {("alerts", "unpriced"): 2, ("deliveries", "webhook sent"): 2, ("deliveries", "email sent"): 2}
@@ -178,7 +185,37 @@ def test_a_test_tells_what_the_receiver_said_and_secrets_stay_inside(receiver, o
     with pytest.raises(ValidationError) as wrong:
         save_channel(channel, at=LATER)
     assert "url" in wrong.value.message_dict
-    assert Channel.objects.get(pk=channel.pk).config == {"url": receiver.url}
+    kept = Channel.objects.get(pk=channel.pk)
+    assert kept.config == {"url": receiver.url.replace("hook", "…")} and unseal(kept.secrets)["url"] == receiver.url
+
+
+def test_an_account_that_is_not_active_is_told_nothing_and_staff_are(owner, staff):
+    make_limit("10", scope="user", user=owner)
+    make_limit("10", scope="each_user")
+    owner.is_active = False
+    owner.save()
+    spend("11", user=owner.pk)
+    claim_crossings(at=LATER)
+    assert set(CostAlert.objects.values_list("user", flat=True)) == {None}
+    assert {read.user for read in AlertRead.objects.all()} == {staff}
+    recipients = set(Delivery.objects.filter(alert__type="exceeded").values_list("recipient", flat=True))
+    assert recipients == {staff.email}
+
+
+def test_who_owns_a_key_is_told_of_the_budget_of_the_key(owner, staff):
+    make_limit("1", scope="api_key", target="key_1", owner=owner, name="Key call")
+    make_limit("2", scope="api_key", target="key_1", name="Staff's, on the same key")
+    spend("0.9", api_key="key_1")
+    with pytest.raises(BudgetExceeded):
+        reserve(call_at(NOON, api_key="key_1"), hold_id=new_id(), amount=Decimal("0.5"))
+    spend("0.9", api_key="key_1")
+    claim_crossings(at=LATER)
+    told = CostAlert.objects.filter(limit__name="Key call")
+    assert {"threshold", "refused", "exceeded"} <= set(told.values_list("type", flat=True))
+    assert {alert.user for alert in told} == {owner} and queries.unread_count(owner) == told.count()
+    assert set(Delivery.objects.filter(alert__in=told).values_list("recipient", flat=True)) == {owner.email}
+    others = CostAlert.objects.exclude(limit__name="Key call")
+    assert others and {alert.user for alert in others} == {None}, "a limit of staff's on the key is told to staff"
 
 
 def test_the_channel_that_is_there_from_the_start_can_be_switched_off(owner):

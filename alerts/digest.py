@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from alerts.audience import sees_all, visible_to
 from alerts.findings import Finding
@@ -74,8 +74,8 @@ def compose(channel: Channel, alerts: Sequence[CostAlert], *, since: datetime, a
     owner = channel.owner
     everyone = owner is None or sees_all(owner)
     return _digest(
-        f"{Type.DIGEST}:{channel.pk}:{since:%Y%m%dT%H%M%SZ}", span, alerts, whose=None if everyone else owner,
-        user_id=channel.owner_id, at=at,
+        f"{Type.DIGEST}:{channel.pk}:{since:%Y%m%dT%H%M%SZ}", span, alerts, len(alerts),
+        whose=None if everyone else owner, user_id=channel.owner_id, at=at,
     )  # fmt: skip
 
 
@@ -113,7 +113,10 @@ def _send_summary(user: Any, *, at: datetime) -> bool:
         return False
     span = Span.before(at, weekly=weekly)
     # Before the transaction: it reads sums, and on SQLite a transaction keeps all writers waiting.
-    finding = _digest(key, span, _alerts_of(user, span), whose=None if sees_all(user) else user, user_id=user.pk, at=at)
+    rows = _alerts_of(user, span)
+    finding = _digest(
+        key, span, rows[:MOST_ALERTS], rows.count(), whose=None if sees_all(user) else user, user_id=user.pk, at=at
+    )
     if finding is None:
         return False
     implied_channels([user], at=at)
@@ -129,26 +132,27 @@ def _send_summary(user: Any, *, at: datetime) -> bool:
     return bool(new)
 
 
-def _alerts_of(user: Any, span: Span) -> list[CostAlert]:
+def _alerts_of(user: Any, span: Span) -> QuerySet[CostAlert]:
     rows = CostAlert.objects.filter(
         visible_to(user), created_at__gte=span.period.starts_at, created_at__lt=span.period.ends_at
     )
-    return list(rows.exclude(type__in=[*BUNDLES, *ABOUT_ALERTS]).order_by("-pk")[: 10 * MOST_ALERTS])
+    return rows.exclude(type__in=[*BUNDLES, *ABOUT_ALERTS]).order_by("-pk")
 
 
 # --- What it says ---------------------------------------------------------------------------------------------------
 
 
 def _digest(
-    key: str, span: Span, alerts: Sequence[CostAlert], *, whose: Any, user_id: int | None, at: datetime
+    key: str, span: Span, alerts: Sequence[CostAlert], number: int, *, whose: Any, user_id: int | None, at: datetime
 ) -> Finding | None:
+    """`alerts`: those that may be named, the first of `number`."""
     of_user = whose.pk if whose is not None else None
     now = queries.totals(period=span.period, user_id=of_user)
     before = queries.totals(period=span.earlier, user_id=of_user)
-    if not (alerts or now.calls or before.calls):
+    if not (number or now.calls or before.calls):
         return None
     spent = money(now.cost.quantize(_CENT, ROUND_HALF_EVEN))
-    told = f"{len(alerts)} alert{'' if len(alerts) == 1 else 's'}"
+    told = f"{number:,} alert{'' if number == 1 else 's'}"
     who = "You spent" if whose is not None else "Spent"
     facts = [
         ("Spent", f"{spent} ({now.calls:,} {'call' if now.calls == 1 else 'calls'})"),
@@ -166,8 +170,8 @@ def _digest(
         ]
     facts += _budgets(whose, at)
     facts += [(f"Alert, {alert.severity}", _line(alert)) for alert in alerts[:MOST_ALERTS]]
-    if len(alerts) > MOST_ALERTS:
-        facts.append(("Alerts", f"{len(alerts) - MOST_ALERTS} more"))
+    if number > MOST_ALERTS:
+        facts.append(("Alerts", f"{number - MOST_ALERTS:,} more"))
     return Finding(
         type=Type.DIGEST,
         severity=Severity.INFO,
@@ -181,9 +185,9 @@ def _digest(
         facts=tuple(facts),
         details={
             "start": span.period.start.isoformat(), "end": span.period.end.isoformat(), "spent": f"{now.cost:f}",
-            "spent_before": f"{before.cost:f}", "calls": now.calls, "unpriced": now.unpriced, "alerts": len(alerts),
+            "spent_before": f"{before.cost:f}", "calls": now.calls, "unpriced": now.unpriced, "alerts": number,
         },
-        count=max(1, len(alerts)),
+        count=max(1, number),
     )  # fmt: skip
 
 

@@ -116,3 +116,25 @@ def test_a_channel_that_collects_gets_the_alerts_it_held_and_no_summary_beside_i
 def test_who_has_nothing_to_be_told_is_told_nothing(outsider):
     wants(outsider, "daily")
     assert send_summaries(at=MONDAY) == 0
+
+
+def test_a_digest_counts_all_alerts_and_names_the_first(owner):
+    wants(owner, "daily")
+    channel = Channel(owner=owner, kind="email", name="Mine", digest="daily", digest_at=time(8), time_zone="UTC")
+    channel.save(at=MONDAY - timedelta(days=1))
+    at = MONDAY - timedelta(days=1)
+    findings = [
+        Finding(
+            type=Type.FORECAST, severity=Severity.WARNING, dedupe_key=f"forecast:{number}", title=f"No. {number}",
+            text="", at=at, user_id=owner.pk,
+        )
+        for number in range(150)
+    ]  # fmt: skip
+    raise_alerts(findings, at=at)
+    send_summaries(at=MONDAY)
+    send_digests(at=MONDAY)
+    assert len(digests()) == 2
+    for digest in digests():
+        assert "150 alerts" in digest.title and (digest.count, digest.details["alerts"]) == (150, 150)
+        assert dict(digest.facts)["Alerts"] == "140 more"
+        assert sum(label == "Alert, warning" for label, _ in digest.facts) == 10

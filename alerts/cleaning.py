@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F
+from django.db.models import Count, F, Q
 
 from alerts.bundles import let_go
+from alerts.kinds import NEWS, Type
 from alerts.models import AlertMute, CostAlert, Delivery, Forgotten
 
 _CHUNK = 500
@@ -20,19 +21,27 @@ _OPEN = (Delivery.State.PLANNED, Delivery.State.CLAIMED, Delivery.State.COLLECTE
 def clean_old(*, at: datetime) -> int:
     """Delete alerts older than `ALERT_KEEP_DAYS` with their deliveries, and mutes that are over.
 
-    One that still holds in its window, or that is still on its way, stays. Returns how many alerts were deleted.
+    One that still holds, or that is still on its way, stays; so does what the next look compares with. Returns how
+    many alerts were deleted.
     """
     AlertMute.objects.filter(until__lt=at).delete()
     # A channel that is off for long, or a recipient that it no longer has.
     let_go(reason="Nothing told of it in time.", before=at - COLLECTED_FOR)
     before, done, last = at - timedelta(days=settings.ALERT_KEEP_DAYS), 0, 0
     while True:
-        rows = CostAlert.objects.filter(created_at__lt=before, pk__gt=last).exclude(resolved_at=None, window_end__gt=at)
+        rows = CostAlert.objects.filter(created_at__lt=before, pk__gt=last)
+        rows = rows.filter(Q(resolved_at__isnull=False) | Q(type__in=NEWS)).exclude(pk__in=_compared_with())
         ids = list(rows.order_by("pk").values_list("pk", flat=True)[:_CHUNK])
         if not ids:
             return done
         last = ids[-1]
         done += _forget(ids)
+
+
+def _compared_with() -> set[int]:
+    """The last alert of lost calls of each spool: it keeps how many were told, and what was told is no news."""
+    rows = CostAlert.objects.filter(type=Type.CALLS_LOST).order_by("pk").values_list("dedupe_key", "pk")
+    return set({key.rpartition(":")[0]: pk for key, pk in rows}.values())
 
 
 @transaction.atomic

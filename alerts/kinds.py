@@ -58,3 +58,14 @@ ON_REQUEST = frozenset({Type.PAUSED})
 ABOUT_ALERTS = frozenset({Type.MORE})
 #: One message that stands for several alerts.
 BUNDLES = frozenset({Type.DIGEST, Type.MORE})
+#: What happened, once: it never holds, so that it is never over either. All other types are how things stand.
+NEWS = frozenset(
+    {
+        Type.RESUMED,
+        Type.RATE_CHANGED,
+        Type.INCREASE_APPROVED,
+        Type.INCREASE_REFUSED,
+        Type.DIGEST,
+        Type.MORE,
+    }
+)

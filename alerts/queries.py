@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from alerts.audience import sees_all, visible_to
+from alerts.kinds import NEWS
 from alerts.models import AlertMute, AlertPreference, AlertRead, Channel, CostAlert, Delivery
 from alerts.planning import implied_channels
 
@@ -78,7 +79,8 @@ def alerts_of(
 ) -> Page:
     """The alerts that an account may see, the newest first; before the one of the id `before`.
 
-    With `everyone`, staff with the permission see those of other accounts too; with `concerning`, those of one.
+    With `everyone`, staff with the permission see those of other accounts too; with `concerning`, those of one. With
+    `resolved` false, what still holds: news (a digest, a price that changed) never does.
     """
     rows = CostAlert.objects.filter(visible_to(user, everyone=everyone or concerning is not None))
     if concerning is not None:
@@ -92,6 +94,8 @@ def alerts_of(
         rows = rows.filter(pk__in=mine) if unread else rows.exclude(pk__in=mine)
     if resolved is not None:
         rows = rows.filter(resolved_at__isnull=not resolved)
+        if not resolved:
+            rows = rows.exclude(type__in=NEWS)
     if limit_id is not None:
         rows = rows.filter(limit_id=limit_id)
     if since is not None:

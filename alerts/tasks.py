@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from celery import shared_task
 
-from alerts import bundles, crossings, digest, outbox
+from alerts import bundles, crossings, digest, endings, outbox
 from alerts.cleaning import clean_old
 from alerts.detect import watch
 from alerts.models import CostAlert
@@ -50,10 +50,10 @@ def deliver_alerts() -> dict[str, int]:
 
 @shared_task
 def resolve_alerts() -> int:
-    """Mark alerts of limits that no longer hold, and bring their counts of refused calls up to date."""
+    """Mark alerts of limits, channels and questions that no longer hold; bring counts of refused calls up to date."""
     now = _now()
     count_refusals(at=now)
-    return crossings.resolve_limits(at=now)
+    return crossings.resolve_limits(at=now) + endings.resolve_channels(at=now) + endings.resolve_questions(at=now)
 
 
 @shared_task

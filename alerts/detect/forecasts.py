@@ -14,7 +14,7 @@ from alerts.wording import called, moment, money, percent
 from budgets.forecast import Forecast
 from budgets.models import BudgetLimit, Period
 from budgets.outlook import with_forecasts
-from budgets.queries import Standing, standings
+from budgets.queries import Standing
 
 #: Told where the forecast reaches the limit; over when it falls below this share of it.
 CLEAR_BELOW = Decimal("0.95")
@@ -22,14 +22,16 @@ CLEAR_BELOW = Decimal("0.95")
 LEAST_ELAPSED = Decimal("0.25")
 #: Windows that cannot get near their limit even at twice their pace are not forecast, and no more than so many are.
 LEAST_PACE, MOST_LINES = Decimal("0.5"), 300
+#: So many alerts that hold are looked at in one run.
+MOST_OPEN = 1000
 #: An hour is over before anybody reads of it; a total never ends.
 _PERIODS = (Period.DAY, Period.WEEK, Period.MONTH, Period.QUARTER, Period.YEAR)
 
 
-def find(at: datetime) -> Iterator[Finding]:
+def find(every: Sequence[Standing], at: datetime) -> Iterator[Finding]:
     """What is forecast to be exceeded, and what was and is not yet clearly below: one for each limit and window."""
     told = set(CostAlert.objects.filter(type=Type.FORECAST, resolved_at=None).values_list("dedupe_key", flat=True))
-    lines = _worth_a_look(standings(at=at), told, at)
+    lines = _worth_a_look(every, told, at)
     limits = BudgetLimit.objects.select_related("user", "group").in_bulk({line.limit_id for line in lines})
     for line in with_forecasts([line for line in lines if limits[line.limit_id].alerts_enabled], at=at):
         if line.forecast is not None and exceeds(line, line.forecast, told=_key(line) in told, at=at):
@@ -43,6 +45,27 @@ def exceeds(line: Standing, forecast: Forecast, *, told: bool, at: datetime) -> 
     if forecast.basis == "pace" and not told and _elapsed(line, at) < LEAST_ELAPSED:
         return False
     return forecast.expected >= line.limit * (CLEAR_BELOW if told else 1)
+
+
+def note_reached(lines: Iterable[Standing], *, at: datetime) -> int:
+    """Say in alerts that hold that they came true, where the limit has been reached: they are over, and were right.
+    Returns how many. `lines`: how all windows stand now; one that has just ended is looked at by itself.
+    """
+    now = {_key(line): (line.spent, line.limit) for line in lines if line.resets_at is not None}
+    rows = CostAlert.objects.filter(type=Type.FORECAST, resolved_at=None).select_related("window")
+    reached = []
+    for alert in rows.order_by("pk")[:MOST_OPEN]:
+        window = alert.window
+        stood = (window.spent, window.limit_amount + window.extra_amount) if window is not None else (0, 0)
+        spent, limit = now.get(alert.dedupe_key, stood)
+        if limit and spent >= limit:
+            said = f"{money(spent)} of {money(limit)} is spent"
+            alert.text = f"It came true: {said}. What was said before: {alert.text}"
+            alert.facts = [*alert.facts, ["Came true", said]]
+            alert.details = {**alert.details, "came_true": True}
+            alert.resolved_at = alert.updated_at = at
+            reached.append(alert)
+    return CostAlert.objects.bulk_update(reached, ["text", "facts", "details", "resolved_at", "updated_at"])
 
 
 def _worth_a_look(lines: Iterable[Standing], told: set[str], at: datetime) -> list[Standing]:

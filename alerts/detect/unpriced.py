@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Min, Q, Sum
+from django.db.models import Min, Q, QuerySet, Sum
 
 from alerts.detect.episodes import Episodes, about
 from alerts.findings import Finding
@@ -20,6 +20,8 @@ from tracking.unpriced import NOTHING, Why, reasons
 LOOK_BACK_DAYS = 30
 #: So many models are told of, those with most calls first.
 MOST_MODELS = 50
+#: So many more, of those that were told of, are looked at until they are priced.
+MOST_TOLD = 500
 #: From this share of a model's calls on, those that told no usage are told of: single ones time out everywhere.
 MANY_WITHOUT_USAGE = 0.05
 
@@ -30,9 +32,11 @@ def find(at: datetime) -> Iterator[Finding]:
     rows = HourlyModelRollup.objects.filter(hour__gte=begin, hour__lte=at)
     rows = rows.order_by().values("provider", "model")
     rows = rows.annotate(open=Sum("unpriced"), all=Sum("calls"), first=Min("hour", filter=Q(unpriced__gt=0)))
-    found = list(rows.filter(open__gt=0).order_by("-open", "provider", "model")[:MOST_MODELS])
-    why = reasons(since=begin, until=at + timedelta(seconds=1)) if found else NOTHING
+    rows = rows.filter(open__gt=0)
+    found = list(rows.order_by("-open", "provider", "model")[:MOST_MODELS])
     episodes = Episodes(Type.UNPRICED)
+    found += _told_of(episodes, rows, but=found)
+    why = reasons(since=begin, until=at + timedelta(seconds=1)) if found else NOTHING
     for row in found:
         own = why.of(row["provider"], row["model"])
         unknown = min(own.unknown, row["open"])
@@ -40,6 +44,14 @@ def find(at: datetime) -> Iterator[Finding]:
             yield _without_price(episodes, row, row["open"] - unknown, own, at)
         if unknown and unknown >= row["all"] * MANY_WITHOUT_USAGE:
             yield _without_usage(episodes, row, unknown, at)
+
+
+def _told_of(episodes: Episodes, rows: QuerySet, *, but: list[dict]) -> list[dict]:
+    """Models that were told of and are no longer among those with most calls: they have no price all the same."""
+    known = {(alert.details.get("provider"), alert.details.get("model")) for alert in episodes.open.values()}
+    known -= {(row["provider"], row["model"]) for row in but}
+    models = sorted({model for _, model in known if model is not None})[:MOST_TOLD]
+    return [row for row in rows.filter(model__in=models) if (row["provider"], row["model"]) in known]
 
 
 def _without_price(episodes: Episodes, row: dict, count: int, why: Why, at: datetime) -> Finding:

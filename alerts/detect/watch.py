@@ -10,12 +10,15 @@ from alerts.findings import Finding
 from alerts.kinds import Type
 from alerts.models import CostAlert
 from alerts.operations import raise_alerts, resolve
+from budgets.queries import standings
 from tracking import spool
 
 
 def watch_forecasts(*, at: datetime) -> list[CostAlert]:
     """Limits that are forecast to be exceeded. Returns the new alerts, like all of these."""
-    return _told(forecasts.find(at), Type.FORECAST, at=at)
+    lines = list(standings(at=at))
+    forecasts.note_reached(lines, at=at)
+    return _told(forecasts.find(lines, at), Type.FORECAST, at=at)
 
 
 def watch_spending(*, at: datetime) -> list[CostAlert]:

@@ -87,3 +87,22 @@ def test_the_pace_of_a_window_without_a_past_says_nothing_at_its_beginning(owner
     assert watch_forecasts(at=datetime(2026, 6, 1, 10, tzinfo=UTC)) == []
     spend("45", datetime(2026, 6, 9, 9, tzinfo=UTC), user=owner)
     assert len(watch_forecasts(at=NOW)) == 1
+
+
+def test_one_that_came_true_says_so(steady, client):
+    make_limit("200", period="month", scope="user", user=steady, name="Alice's month")
+    (alert,) = watch_forecasts(at=NOW)
+    spend("101", NOW, user=steady)
+    assert watch_forecasts(at=NOW + timedelta(minutes=30)) == []
+    alert.refresh_from_db()
+    assert alert.resolved_at is not None and alert.details["came_true"] is True
+    assert alert.text.startswith("It came true: $201.00 of $200.00 is spent.")
+    assert dict(alert.facts)["Came true"] == "$201.00 of $200.00 is spent"
+    client.force_login(steady)
+    for path in ("/alerts/?show=all", f"/alerts/{alert.pk}/"):
+        html = client.get(path).content.decode()
+        assert "came true" in html and "no longer so" not in html
+    before = alert.text
+    watch_forecasts(at=NOW + timedelta(minutes=60))
+    alert.refresh_from_db()
+    assert alert.text == before

@@ -115,3 +115,22 @@ def test_a_model_that_nobody_uses_the_same_rate_again_and_a_first_rate_are_no_ne
 
 def _changed(alerts):
     return [alert for alert in alerts if alert.type == "rate_changed"]
+
+
+def test_a_model_that_is_no_longer_among_the_first_is_not_over(now, monkeypatch):
+    monkeypatch.setattr("alerts.detect.unpriced.MOST_MODELS", 2)
+    calls_of("one", 1, now - timedelta(minutes=5))
+    calls_of("two", 2, now - timedelta(minutes=5))
+    assert len(watch_prices(at=now)) == 2
+    calls_of("three", 3, now - timedelta(minutes=5))
+    assert len(watch_prices(at=now)) == 1
+    open_ = CostAlert.objects.filter(type="unpriced", resolved_at=None)
+    assert {alert.details["model"] for alert in open_} == {"one", "two", "three"}
+    calls_of("one", 1, now - timedelta(minutes=4))
+    watch_prices(at=now)
+    assert CostAlert.objects.get(details__model="one").count == 2, "it is still counted"
+    add_rate("1", model="one", recorded_at=now)
+    add_rate("1", "output_tokens", model="one", recorded_at=now)
+    reprice(now=now)
+    watch_prices(at=now)
+    assert {alert.details["model"] for alert in open_.all()} == {"two", "three"}

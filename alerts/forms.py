@@ -154,7 +154,7 @@ class ChannelForm(forms.ModelForm):
             secrets = merged(self.instance.secrets, self._secrets())
             config = self.instance.config if self.instance.implied else self._config()
             try:
-                _, opened = channels.validate(self.kind.name, config=config or {}, secrets=secrets)
+                _, opened = managing.validated(self.instance, config=config or {}, given=secrets)
                 seal(opened)
             except InvalidChannel as error:
                 self._tell(error.errors.items())

@@ -6,14 +6,27 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from alerts import bundles, channels, dying, secrets
+from alerts import bundles, channels, dying, secrets, sending
 from alerts.channels.errors import InvalidChannel
 from alerts.models import Channel, Digest
 
 #: Of one account, and of staff together.
 MOST_CHANNELS = 50
+
+
+def validated(
+    channel: Channel, *, config: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`config` and secrets as this channel may have them. Raises `InvalidChannel`, per field."""
+    read, opened = channels.validate(channel.kind, config=config, secrets=given, inside=sending.goes_inside(channel))
+    if sending.strangers(channel, read):
+        domains = ", ".join(settings.ALERT_EMAIL_DOMAINS)
+        also = f", or addresses of {domains}" if domains else ""
+        raise InvalidChannel({"to": f"You can use your own address{also}. Staff can write to others."})
+    return read, opened
 
 
 def save_channel(channel: Channel, *, given_secrets: Mapping[str, Any] | None = None, at: datetime) -> Channel:
@@ -25,7 +38,7 @@ def save_channel(channel: Channel, *, given_secrets: Mapping[str, Any] | None = 
     was = Channel.objects.filter(pk=channel.pk).first() if channel.pk else None
     wanted = secrets.merged(channel.secrets, given_secrets or {})
     try:
-        channel.config, opened = channels.validate(channel.kind, config=channel.config or {}, secrets=wanted)
+        channel.config, opened = validated(channel, config=channel.config or {}, given=wanted)
     except InvalidChannel as error:
         raise ValidationError({name: [text] for name, text in error.errors.items()}) from None
     try:

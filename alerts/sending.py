@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
+
+from django.conf import settings
 
 from alerts import channels, messages, secrets
 from alerts.channels.errors import ChannelError, Gone, Ours, Permanent, Temporary
@@ -25,6 +28,7 @@ class Parcel:
     message: Any
     config: dict[str, Any]
     secrets: dict[str, Any] = field(repr=False)
+    inside: bool = False  # may use the exceptions of ALERT_WEBHOOK_ALLOWED_HOSTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,34 @@ def recipients(channel: Channel) -> list[str]:
     owner = channel.owner
     if channel.kind not in channels.kinds():  # of a version that had more of them
         return []
-    return channels.recipients(channel.kind, config=channel.config, owner_email=owner.email if owner else "")
+    found = channels.recipients(channel.kind, config=channel.config, owner_email=owner.email if owner else "")
+    strange = strangers(channel, channel.config)
+    return [address for address in found if address not in strange]
+
+
+def is_trusted(channel: Channel) -> bool:
+    """Whether a channel is staff's, or of somebody who may manage those of staff."""
+    owner = channel.owner
+    return owner is None or bool(owner.is_active and owner.is_staff and owner.has_perm("alerts.change_channel"))
+
+
+def goes_inside(channel: Channel) -> bool:
+    """Whether a channel may go where ALERT_WEBHOOK_ALLOWED_HOSTS leads: what answers there is shown to its owner."""
+    if not settings.ALERT_WEBHOOK_ALLOWED_HOSTS:
+        return False
+    return settings.ALERT_WEBHOOK_ALLOWED_FOR_EVERYONE or is_trusted(channel)
+
+
+def strangers(channel: Channel, config: Mapping[str, Any]) -> set[str]:
+    """The email addresses that a channel may not write to: others than its owner's, outside of ALERT_EMAIL_DOMAINS."""
+    if channel.kind != "email" or not config.get("to") or is_trusted(channel):
+        return set()
+    own = channel.owner.email.casefold()
+    return {
+        address
+        for address in config["to"]
+        if address.casefold() != own and address.rpartition("@")[2].lower() not in settings.ALERT_EMAIL_DOMAINS
+    }
 
 
 def unavailable(kind: str) -> str:
@@ -58,7 +89,7 @@ def parcel(delivery: Delivery) -> Parcel:
         recipient=delivery.recipient,
         zone=ZoneInfo(channel.time_zone),
     )
-    return Parcel(channel.kind, message, dict(channel.config), open_secrets(channel))
+    return Parcel(channel.kind, message, dict(channel.config), open_secrets(channel), goes_inside(channel))
 
 
 def open_secrets(channel: Channel) -> dict[str, Any]:
@@ -72,7 +103,9 @@ def open_secrets(channel: Channel) -> dict[str, Any]:
 def send(what: Parcel) -> Answer:
     """Send it, within the channel's own time limit. Never raises."""
     try:
-        sent = channels.send(what.kind, config=what.config, secrets=what.secrets, message=what.message)
+        sent = channels.send(
+            what.kind, config=what.config, secrets=what.secrets, message=what.message, inside=what.inside
+        )
     except Gone as error:
         return Answer("gone", str(error)[:500])
     except Permanent as error:

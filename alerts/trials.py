@@ -64,13 +64,14 @@ def send_test(channel: Channel, *, by: Any, at: datetime, delivery_id: Any = Non
     asked = where[:RECIPIENTS]
     if not _counted(by, len(asked), at):
         raise TooManyTests
-    zone = ZoneInfo(channel.time_zone)
+    zone, inside = ZoneInfo(channel.time_zone), sending.goes_inside(channel)
     parcels = [
         Parcel(
             channel.kind,
             messages.trial_message(delivery_id=delivery_id or new_id(), at=at, recipient=recipient, zone=zone),
             dict(channel.config),
             opened,
+            inside,
         )
         for recipient in asked
     ]

@@ -134,6 +134,14 @@ class Environment(environ.Env):
             ) from None
         return values
 
+    def domains(self, name: str) -> list[str]:
+        """A list of domains, in lower case."""
+        values = [v.strip().lower().removeprefix("@") for v in self.list(name, default=[]) if v.strip()]
+        for value in values:
+            if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", value):
+                raise ImproperlyConfigured(f"{name}: {value!r} is no domain; give some, as in example.com,example.org.")
+        return values
+
     def fernet_keys(self, name: str) -> list[str]:
         """A list of keys for `cryptography`'s Fernet. They are never repeated in an error."""
         values = [v.strip() for v in self.list(name, default=[]) if v.strip()]

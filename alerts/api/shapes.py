@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from alerts import secrets
+from alerts.channels import kinds
 from alerts.kinds import Severity, Type
 from alerts.models import Channel, Delivery, Digest
 from tracking.api.fields import Choice, ForUser, Moment, Page, Strict, Text, UsdText, When, Whole, Zone
@@ -173,7 +174,9 @@ class ChannelAnswer(serializers.Serializer):
     kind = serializers.CharField(help_text="email, webhook, slack, ...")
     name = serializers.CharField(help_text="how it is called")
     implied = serializers.BooleanField(help_text="the one that an account has from the start: email to its address")
-    config = serializers.DictField(help_text="what is set up, without secrets; its names depend on the kind")
+    config = serializers.DictField(
+        help_text="what is set up, without secrets: of a webhook's URL scheme and host; its names depend on the kind"
+    )
     secrets = serializers.SerializerMethodField(help_text="the names of the secrets that are stored")
     active = serializers.BooleanField(source="is_active", help_text="whether it is switched on")
     min_severity = serializers.ChoiceField(SEVERITIES, help_text="nothing below it, but for answers")
@@ -195,7 +198,9 @@ class ChannelAnswer(serializers.Serializer):
 
     @extend_schema_field({"type": "array", "items": {"type": "string"}})
     def get_secrets(self, channel: Channel) -> list[str]:
-        return sorted(secrets.masked(channel.secrets))
+        kind = kinds().get(channel.kind)
+        veiled = kind.veiled_names if kind else frozenset()  # of these `config` shows the host
+        return sorted(set(secrets.masked(channel.secrets)) - veiled)
 
 
 class ChannelsAnswer(serializers.Serializer):

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from alerts.channels.errors import ChannelError, Gone, InvalidChannel, Ours, Permanent, Temporary
-from alerts.channels.kind import Field, Kind, Preview, Sent
+from alerts.channels.kind import INSIDE, Field, Kind, Preview, Sent, veil
 from alerts.messages import Message
 
 __all__ = [
@@ -42,8 +42,12 @@ def kind_of(name: str) -> Kind:
         raise Permanent(f"There is no kind of channel called {name!r:.50}.") from None
 
 
-def send(kind: str, *, config: Mapping[str, Any], secrets: Mapping[str, Any], message: Message) -> Sent:
+def send(
+    kind: str, *, config: Mapping[str, Any], secrets: Mapping[str, Any], message: Message, inside: bool = True
+) -> Sent:
     """Send one message once, in bounded time. Returns what the provider answered, without the channel's secrets.
+
+    `inside`: whether it may go where ALERT_WEBHOOK_ALLOWED_HOSTS leads.
 
     Raises `Temporary` (try again, after `retry_after_s` where it is set), `Ours` (try again; this installation is to be
     put right), `Permanent` (somebody has to change the channel) and `Gone` (disable it).
@@ -51,23 +55,29 @@ def send(kind: str, *, config: Mapping[str, Any], secrets: Mapping[str, Any], me
     found = kind_of(kind)
     try:
         config, secrets = _read(found, config, secrets)
-        return Sent(_without(secrets, found.send(config, secrets, message).answer))
+        return Sent(_without(found, secrets, found.send({**config, INSIDE: inside}, secrets, message).answer))
     except InvalidChannel as error:
-        raise Permanent(_without(secrets, f"The channel is not set up completely: {error}")) from None
+        raise Permanent(_without(found, secrets, f"The channel is not set up completely: {error}")) from None
     except Temporary as error:
-        raise type(error)(_without(secrets, str(error)), error.retry_after_s) from None
+        raise type(error)(_without(found, secrets, str(error)), error.retry_after_s) from None
     except (Gone, Permanent) as error:
-        raise type(error)(_without(secrets, str(error))) from None
+        raise type(error)(_without(found, secrets, str(error))) from None
 
 
 def validate(
-    kind: str, *, config: Mapping[str, Any], secrets: Mapping[str, Any]
+    kind: str, *, config: Mapping[str, Any], secrets: Mapping[str, Any], inside: bool = True
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`config` and `secrets` as they are to be stored. Raises `InvalidChannel` with what is wrong, per field."""
+    """`config` and `secrets` as they are to be stored. Raises `InvalidChannel` with what is wrong, per field.
+
+    `inside`: whether it may go where ALERT_WEBHOOK_ALLOWED_HOSTS leads.
+    """
     if kind not in kinds():
         raise InvalidChannel({"kind": f"One of: {', '.join(kinds())}."})
     found = kinds()[kind]
-    of_kind = {True: found.secret_names, False: {field.name for field in found.fields} - found.secret_names}
+    of_kind = {
+        True: found.secret_names | found.veiled_names,
+        False: {field.name for field in found.fields} - found.secret_names,
+    }
     wrong = {
         str(name)[:50]: f"{found.label} has no such {'secret' if of_secrets else 'field'}."
         for of_secrets, given in ((False, config), (True, secrets))
@@ -75,10 +85,10 @@ def validate(
     }
     if wrong:
         raise InvalidChannel(wrong)
-    read = _read(found, config, secrets)
-    if wrong := dict(found.check(*read)):
+    read, opened = _read(found, config, secrets)
+    if wrong := dict(found.check({**read, INSIDE: inside}, opened)):
         raise InvalidChannel(wrong)
-    return read
+    return read, opened
 
 
 def _read(found: Kind, config: Mapping[str, Any], secrets: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -87,12 +97,14 @@ def _read(found: Kind, config: Mapping[str, Any], secrets: Mapping[str, Any]) ->
     for field in found.fields:
         given = (secrets if field.secret else config).get(field.name)
         try:
-            value = field.read(given)
+            value = field.read(field.unveil(given, secrets.get(field.name)) if field.veiled else given)
         except (ValueError, TypeError) as error:
             wrong[field.name] = str(error)
             continue
         if value:
-            read[field.secret][field.name] = value
+            read[field.secret][field.name] = veil(value) if field.veiled else value
+        if value and field.veiled:
+            read[True][field.name] = value
     if wrong:
         raise InvalidChannel(wrong)
     return read[False], read[True]
@@ -113,9 +125,13 @@ def preview(kind: str, message: Message) -> Preview:
     return kind_of(kind).preview(message)
 
 
-def _without(secrets: Mapping[str, Any], text: str) -> str:
+def _without(kind: Kind, secrets: Mapping[str, Any], text: str) -> str:
     """`text`, in which a provider may have repeated a token."""
-    whole = {value for value in secrets.values() if isinstance(value, str)}
+    whole = {
+        value.partition("://")[2].partition("/")[2] if name in kind.veiled_names else value
+        for name, value in secrets.items()
+        if isinstance(value, str)
+    }
     # Words of an address, such as "services", are no secret; what has digits or capitals may be one.
     parts = {part for value in whole for part in re.split(r"[/@:?&=#]+", value) if re.search(r"[0-9A-Z]", part)}
     for part in sorted(whole | parts, key=len, reverse=True):

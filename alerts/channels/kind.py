@@ -4,8 +4,26 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from alerts.messages import Message
+
+#: Where a kind's `send` and `check` find, beside what was entered, whether the channel may use the exceptions of
+#: ALERT_WEBHOOK_ALLOWED_HOSTS.
+INSIDE = "(inside)"
+#: Stands for what is not shown of a URL. No URL that is used holds it.
+VEIL = "…"
+
+
+def veil(url: str) -> str:
+    """What is shown of a URL: scheme and host, and that there is more."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return VEIL
+    if parts.path in ("", "/") and not parts.query and not parts.fragment:
+        return url
+    return f"{parts.scheme}://{parts.netloc}/{VEIL}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +37,7 @@ class Field:
     required: bool = True
     many: bool = False  # a list; text is split at commas, blanks and lines
     most: int = 1  # of a list
+    veiled: bool = False  # a URL that may hold a token: encrypted, only scheme and host are shown afterwards
     choices: tuple[tuple[str, str], ...] = ()
     pattern: str = ""
     valid: str = ""
@@ -35,6 +54,15 @@ class Field:
         if self.required and not texts:
             raise ValueError("This is needed.")
         return texts
+
+    def unveil(self, given: Any, kept: Any) -> Any:
+        """The URL that is meant by what was entered, where this one is kept. Raises ValueError."""
+        text = given.strip() if isinstance(given, str) else given
+        if kept and text in (None, "", veil(kept)):
+            return kept
+        if isinstance(text, str) and VEIL in text:
+            raise ValueError("Enter the whole URL.")
+        return given
 
     def _text(self, given: Any) -> str:
         if given is None or given == "":
@@ -95,6 +123,11 @@ class Kind:
     check: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, str]] = nothing
     recipients: Callable[[Mapping[str, Any], str], Sequence[str]] = one
     unavailable: Callable[[], str] = always
+
+    @property
+    def veiled_names(self) -> frozenset[str]:
+        """The URLs that are encrypted, and of which the host is shown."""
+        return frozenset(field.name for field in self.fields if field.veiled)
 
     @property
     def secret_names(self) -> frozenset[str]:

@@ -23,7 +23,7 @@ from alerts.channels import answers
 from alerts.channels.addresses import Exceptions, is_public
 from alerts.channels.errors import Permanent, Temporary
 from alerts.channels.http import Client, Refused, Unreachable
-from alerts.channels.kind import Field, Kind, Preview, Sent
+from alerts.channels.kind import INSIDE, Field, Kind, Preview, Sent
 from alerts.channels.urls import BadUrl, read_url
 from alerts.messages import Message
 
@@ -43,8 +43,8 @@ def send(config: Mapping[str, Any], secrets: Mapping[str, Any], message: Message
     """Post it once. 410 raises `Gone`, a redirect or an address that may not be reached `Permanent`."""
     body = content(message)
     try:
-        target = read_url(str(config.get("url") or ""))
-        answer = client().send(
+        target = read_url(str(secrets.get("url") or ""))
+        answer = client(inside=bool(config.get(INSIDE))).send(
             "POST",
             target,
             headers={
@@ -64,9 +64,13 @@ def send(config: Mapping[str, Any], secrets: Mapping[str, Any], message: Message
     raise answers.failure(answer, "The receiver", lasting=False)
 
 
-def client() -> Client:
-    """The client of one delivery, with the exceptions that the operator lists."""
-    return Client(Exceptions.of(settings.ALERT_WEBHOOK_ALLOWED_HOSTS))
+def client(*, inside: bool) -> Client:
+    """The client of one delivery; `inside`: with the exceptions that the operator lists."""
+    return Client(_exceptions(inside))
+
+
+def _exceptions(inside: bool) -> Exceptions:
+    return Exceptions.of(settings.ALERT_WEBHOOK_ALLOWED_HOSTS if inside else [])
 
 
 def content(message: Message) -> bytes:
@@ -127,9 +131,9 @@ def _key(secret: str) -> bytes:
 def check(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with the URL or the secrets, per field. A name is looked up when something is sent, not here."""
     wrong: dict[str, str] = {}
-    opened = Exceptions.of(settings.ALERT_WEBHOOK_ALLOWED_HOSTS)
+    opened = _exceptions(bool(config.get(INSIDE)))
     try:
-        target = read_url(config["url"])
+        target = read_url(secrets["url"])
         literal = target.literal
         listed = target.host in opened.hosts or (literal is not None and opened.lists(target.host, literal))
         local = target.host == "localhost" or target.host.endswith(".localhost")
@@ -159,7 +163,9 @@ KIND = Kind(
     "Webhook",
     "Your own program, by a signed HTTP request.",
     (
-        Field("url", "URL", "https://, at an address that everybody can reach."),
+        Field(
+            "url", "URL", "https://, at an address that everybody can reach. Only its host is shown again.", veiled=True
+        ),
         Field(
             "secret", "Signing secret", "Begins with whsec_. The receiver checks the signature with it.",
             secret=True, pattern=SECRET, valid=_VALID,

@@ -85,7 +85,7 @@ def test_nobody_floods_an_address_with_tests(page, owner):
 
 
 def test_a_test_that_fails_says_what_the_receiver_answered(page, owner, settings):
-    settings.ALERT_WEBHOOK_ALLOWED_HOSTS = ("127.0.0.1",)
+    settings.ALERT_WEBHOOK_ALLOWED_HOSTS, settings.ALERT_WEBHOOK_ALLOWED_FOR_EVERYONE = ("127.0.0.1",), True
     add(page, "webhook", set_url="http://127.0.0.1:9/nowhere", name="Dead end")
     channel = Channel.objects.get(name="Dead end")
     html = page.post(f"{PAGE}channels/{channel.pk}/test/", follow=True).content.decode()
@@ -129,10 +129,12 @@ def test_a_webhook_is_offered_a_secret_and_a_previous_one_can_be_removed(page):
     data = {**form_of(page.get(address).content.decode()), "set_secret": other, "set_previous_secret": first}
     page.post(address, data)
     channel.refresh_from_db()
-    assert unseal(channel.secrets) == {"secret": other, "previous_secret": first}
+    url = {"url": "https://example.com/hook"}
+    assert unseal(channel.secrets) == {"secret": other, "previous_secret": first, **url}
+    assert 'value="https://example.com/…"' in page.get(address).content.decode(), "of the URL its host is shown"
     page.post(address, {**form_of(page.get(address).content.decode()), "remove_previous_secret": "on"})
     channel.refresh_from_db()
-    assert unseal(channel.secrets) == {"secret": other}
+    assert unseal(channel.secrets) == {"secret": other, **url}
 
 
 def test_a_channel_is_muted_unmuted_enabled_and_deleted(page, owner):
@@ -198,7 +200,7 @@ def test_staff_without_the_permission_see_none_of_them(client, django_user_model
 
 
 def test_hostile_names_are_data(page, owner):
-    add(page, "email", set_to="a@example.com", name=HOSTILE)
+    add(page, "email", set_to=owner.email, name=HOSTILE)
     channel = Channel.objects.get(implied=False)
     channel.disabled_at, channel.disabled_reason = timezone.now(), HOSTILE
     channel.save()

@@ -162,7 +162,25 @@ def test_a_secret_that_protects_nothing_is_refused(secret):
 
 def test_secrets_that_are_made_are_accepted():
     config, secrets = validate("webhook", config={"url": " https://receiver.test/ "}, secrets={"secret": new_secret()})
-    assert config == {"url": "https://receiver.test/"} and set(secrets) == {"secret"}
+    assert config == {"url": "https://receiver.test/"} and set(secrets) == {"secret", "url"}
+
+
+def test_of_a_url_only_the_host_is_kept_in_the_clear(http):
+    url, given = "https://receiver.test:8443/hook/T0K3N-of-mine?key=abc", {"secret": SECRET}
+    config, secrets = validate("webhook", config={"url": url}, secrets=given)
+    assert config == {"url": "https://receiver.test:8443/…"} and secrets["url"] == url
+    assert validate("webhook", config=config, secrets=secrets) == (config, secrets), "as it is shown it is kept"
+    assert validate("webhook", config={}, secrets=secrets) == (config, secrets)
+    changed, opened = validate("webhook", config={"url": "https://other.test/x"}, secrets=secrets)
+    assert changed == {"url": "https://other.test/…"} and opened["url"] == "https://other.test/x"
+    for shown in ("https://other.test/…", "…"):
+        with pytest.raises(InvalidChannel, match="whole URL"):
+            validate("webhook", config={"url": shown}, secrets=secrets)
+    http.answer((500, {}, b"no such hook: /hook/T0K3N-of-mine"))
+    whole = {"url": f"http://127.0.0.1:{http.port}/hook/T0K3N-of-mine", "secret": SECRET}
+    with pytest.raises(Temporary) as failed:
+        send("webhook", config={"url": f"http://127.0.0.1:{http.port}/…"}, secrets=whole, message=a_message())
+    assert http.taken[0].path == "/hook/T0K3N-of-mine" and "T0K3N" not in str(failed.value)
 
 
 def test_names_stay_what_they_are_in_json(http):

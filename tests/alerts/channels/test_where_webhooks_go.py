@@ -69,7 +69,7 @@ def names(monkeypatch):
             raise ConnectionRefusedError
         return socket.create_connection(address[:2], timeout_s)
 
-    made = lambda: Client(  # noqa: E731
+    made = lambda inside: Client(  # noqa: E731
         Exceptions.of(webhook.settings.ALERT_WEBHOOK_ALLOWED_HOSTS), resolve=resolver, connect=connect, deadline_s=3
     )
     monkeypatch.setattr(webhook, "client", made)

@@ -12,8 +12,8 @@ import io
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from django.db.models import BigIntegerField, F, Func, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from tracking.models import ApiUsageLog
+from tracking.tags import with_tags
 from tracking.users import emails_of
 
 #: Rows read with one query: what an export keeps in memory.
@@ -48,20 +49,19 @@ class Wanted:
     source: str | None = None
     status: str | None = None  # as it is known by now
     price_status: str | None = None  # as it is known by now
+    tags: Mapping[str, str] = field(default_factory=dict)
+    api_key: str = ""  # the public id of the key that they were reported with
 
     def rows(self) -> QuerySet:
         """The ledger rows, corrections included: those stand under the dimensions of what they correct."""
-        given = {
-            "user_id": self.user_id,
-            "provider": self.provider and self.provider.lower(),
-            "model": self.model,
-            "service": self.service,
-            "feature": self.feature,
-            "analysis_id": self.analysis,
-        }
-        rows = ApiUsageLog.objects.filter(**{name: value for name, value in given.items() if value is not None})
+        names = {name: name for name in ("user_id", "model", "service", "feature")} | {"analysis_id": "analysis"}
+        given = {column: value for column, name in names.items() if (value := getattr(self, name)) is not None}
+        if self.provider is not None:
+            given["provider"] = self.provider.lower()
+        rows = ApiUsageLog.objects.filter(**given)
         if self.source is not None:
             rows = rows.filter(Q(source=self.source) | Q(corrects__isnull=False))
+        rows = with_tags(rows, self.tags, api_key=self.api_key)
         return rows.filter(occurred_at__gte=self.start, occurred_at__lt=self.end)
 
 

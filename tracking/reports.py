@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, Count, F, IntegerField, Max, QuerySet, Sum, TextField, Value, When
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, TruncDate, TruncHour
+from django.db.models import Case, Count, F, IntegerField, Max, QuerySet, Sum, Value, When
+from django.db.models.functions import TruncDate, TruncHour
 
+from tracking import tags
 from tracking.bounded import TookTooLong, reading_for
 from tracking.calls import bounded_limit
 from tracking.grouping import read_groups
@@ -115,8 +115,7 @@ def is_dimension(name: str) -> bool:
     """Whether a report can group by it."""
     if not name.startswith(TAG):
         return name in TIMES or name in NAMES
-    # SQLite's paths into JSON have no way to write these two.
-    return 0 < len(name) - len(TAG) <= 64 and not set('"\\') & set(name)
+    return tags.is_name(name.removeprefix(TAG))
 
 
 def report(
@@ -225,10 +224,12 @@ def _day(at: datetime, zone: ZoneInfo) -> date:
 
 def _ledger_rows(ask: Ask) -> QuerySet:
     rows = ApiUsageLog.objects.filter(occurred_at__gte=ask.start, occurred_at__lt=ask.end)
+    tagged = {name: value for name, value in ask.filters.items() if name == tags.API_KEY or name.startswith(TAG)}
+    rows = tags.with_tags(rows, {name.removeprefix(TAG): value for name, value in tagged.items()})
     for name, value in ask.filters.items():
-        if name == "api_key" or name.startswith(TAG):
-            rows = rows.alias(**{_alias(name): _tag(name)}).filter(**{_alias(name): value})
-        elif name == "user" and value == 0:
+        if name in tagged:
+            continue
+        if name == "user" and value == 0:
             rows = rows.filter(user_id=None)
         else:
             rows = rows.filter(**{_COLUMN.get(name, name): value})
@@ -243,7 +244,7 @@ def _from_ledger(ask: Ask, rows: QuerySet) -> Iterable[tuple[Any, dict[str, Any]
         elif name in TIMES:
             keys["at"] = TruncDate("occurred_at", tzinfo=ask.zone)
         elif name == "api_key" or name.startswith(TAG):
-            keys[_alias(name)] = _tag(name)
+            keys[_alias(name)] = tags.value_of(name.removeprefix(TAG))
         else:
             keys[f"by_{name}"] = F(_COLUMN.get(name, name))
     failed = Case(When(status__in=ERROR_STATUSES, then=Value(1)), default=Value(0), output_field=IntegerField())
@@ -257,19 +258,6 @@ def _from_ledger(ask: Ask, rows: QuerySet) -> Iterable[tuple[Any, dict[str, Any]
                 value = found.get(_alias(name) if tagged else f"by_{name}")
                 found[_COLUMN.get(name, name)] = value if value is not None else (0 if name == "user" else "")
         yield found.get("at"), found
-
-
-def _tag(name: str) -> Cast:
-    transform = KeyTextTransform("", "tags")
-    transform.key_name = _Key(name.removeprefix(TAG))
-    return Cast(transform, TextField())
-
-
-class _Key(str):
-    """The name of a tag, also where it looks like a number: Django would take that for the place in a list."""
-
-    def __int__(self) -> int:
-        raise ValueError("the name of a tag is no number")
 
 
 def _alias(name: str) -> str:

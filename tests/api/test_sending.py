@@ -20,6 +20,7 @@ from tests.tracking.test_ingestion import an_item
 from tracking.audit import audit
 from tracking.exports import FORMATS
 from tracking.models import ApiUsageLog
+from tracking.periods import last_days
 from tracking.recording import record
 
 pytestmark = pytest.mark.django_db
@@ -167,9 +168,10 @@ def test_the_file_adds_up_to_what_the_api_tells(alice, month_of_calls, path):
     summary = alice.get("/api/v1/monitoring/ai-costs/summary", days=30)
     cost = sum(Decimal(row["cost_usd"] or 0) for row in rows)
     assert cost == Decimal(str(summary["total_cost"])) and summary["unpriced_calls"] == 1
-    day = timezone.now().strftime("%Y-%m-%d")
+    days = last_days(timezone.now(), 30)
     assert response["Content-Disposition"].startswith('attachment; filename="costwatch-usage-')
-    assert day in response["Content-Disposition"] and response["Content-Type"] == "text/csv; charset=utf-8"
+    assert f"{days.start}-{days.end}" in response["Content-Disposition"]
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
 
 
 def test_filters_formats_and_whose(alice, dora, owner, month_of_calls):

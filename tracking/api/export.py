@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -56,18 +57,21 @@ class ExportView(ApiView):
         },
     )
     def get(self, request: Any) -> StreamingHttpResponse:
-        """The calls of a period as a file, one record a call, streamed. Without `since`: the last 30 days.
+        """The calls of a period as a file, one record a call, streamed. Without `since`: the last 30 days; without
+        `until`: to the end of today, as for a report. `tag:<name>=<value>` filters by a tag.
 
         Costs are decimal strings in USD, empty (null) while the price is not known.
         """
         query = _checked(ExportQuery, request.query_params)
-        end = query["until"] or timezone.now()
-        start = query["since"] or last_days(end, DAYS).starts_at
+        end = query["until"] or last_days(timezone.now(), 1).ends_at
+        start = query["since"] or last_days(end - timedelta(microseconds=1), DAYS).starts_at
         if start >= end:
-            raise serializers.ValidationError({"since": "It must come before the end, which is now unless you say."})
+            text = "It must come before the end, which is that of today unless you say."
+            raise serializers.ValidationError({"since": text})
         names = ("provider", "model", "service", "feature", "analysis", "status", "price_status")
         filters = {name: query[name] or None for name in names}
-        wanted = Wanted(start=start, end=end, user_id=whose(request, query["user"]), **filters)
+        more = {"tags": query["tags"], "api_key": query["api_key"]}
+        wanted = Wanted(start=start, end=end, user_id=whose(request, query["user"]), **filters, **more)
         made = export(wanted, format=query["format"])
         return StreamingHttpResponse(
             made.pieces,

@@ -13,7 +13,7 @@ from rest_framework import serializers
 from tracking import reports
 from tracking.api.access import whose
 from tracking.api.fields import Choice, Page, Text, UsdText, When, Zone, offset_of
-from tracking.api.names import Provider
+from tracking.api.names import Provider, Tagged
 from tracking.api.usage import SERVICES
 from tracking.api.views import ApiView, endpoint
 from tracking.events import STATUSES
@@ -25,10 +25,8 @@ DEFAULT_DAYS = 30
 _VALID = f"{', '.join([*TIMES, *NAMES])}, {TAG}<name>"
 
 
-class ReportQuery(Page):
+class ReportQuery(Tagged, Page):
     """What is summed, and how it is grouped. `tag:<name>=<value>` filters by a tag."""
-
-    open_prefix = TAG
 
     group_by = Text(default="day", help_text=f"one or two of {_VALID}, separated by a comma")
     since = When(default=None, help_text="from this day or moment on; without it: the last 30 days")
@@ -55,14 +53,6 @@ class ReportQuery(Page):
         if len(names) > 2 or len(set(names)) != len(names) or len(set(names) & set(TIMES)) > 1:
             raise serializers.ValidationError("Group by one or two different dimensions, of which one may be a time.")
         return names
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        values = super().to_internal_value(data)
-        tags = {name: str(data[name]) for name in data if name.startswith(TAG)}
-        wrong = [name for name, value in tags.items() if not reports.is_dimension(name) or "\0" in name + value]
-        if wrong or len(tags) > 8:
-            raise serializers.ValidationError({(wrong or [TAG])[0]: "Give up to 8 tags, as in tag:team=search."})
-        return {**values, "tags": tags}
 
 
 class GroupAnswer(serializers.Serializer):
@@ -130,7 +120,9 @@ class ReportView(ApiView):
 def _ask(request: Any, query: dict[str, Any]) -> Ask:
     user_id = whose(request, query["user"])
     names = ("provider", "model", "service", "analysis", "api_key", "status")
-    filters = {name: query[name] for name in names if query[name]} | query["tags"]
+    filters = {name: query[name] for name in names if query[name]} | {
+        TAG + name: value for name, value in query["tags"].items()
+    }
     if query["feature"] is not None:
         filters["feature"] = query["feature"]
     if user_id is not None:

@@ -11,9 +11,9 @@ from rest_framework.exceptions import NotFound
 
 from tracking import queries
 from tracking.api.access import sees_all, whose
-from tracking.api.fields import Choice, ForUser, Moment, Page, Question, Text, UsdText, When
+from tracking.api.fields import Choice, ForUser, Moment, Page, Text, UsdText, When
 from tracking.api.ingest import SendsUsage
-from tracking.api.names import Provider
+from tracking.api.names import Provider, Tagged
 from tracking.api.views import ApiView, endpoint
 from tracking.events import SERVICE_BY_OPERATION, STATUSES
 from tracking.lists import Found, Where, newest
@@ -23,14 +23,15 @@ from tracking.rows import EARLIEST
 SERVICES = tuple(dict.fromkeys([*SERVICE_BY_OPERATION.values(), "batch"]))
 
 
-class CallQuery(Question):
-    """Which calls. What is left out is not asked for."""
+class CallQuery(Tagged):
+    """Which calls. What is left out is not asked for. `tag:<name>=<value>` filters by a tag."""
 
     service = Choice(SERVICES, default="", help_text="the product line")
     model = Text(default="", help_text="the exact model")
     provider = Provider(help_text="such as openai or anthropic")
     feature = Text(default="", help_text="what they were for")
     analysis = Text(default="", help_text="the key of the analysis they belong to")
+    api_key = Text(default="", help_text="the API key that they were reported with: its public id")
     status = Choice(STATUSES, default="", help_text="how they ended, as it is known by now")
     price_status = Choice(PriceStatus.values, default="", help_text="whether their price is known by now")
     since = When(default=None, help_text="from this day or moment on")
@@ -58,6 +59,8 @@ def page_of_calls(request: Any, query: dict[str, Any]) -> Found:
         until=query["until"] or timezone.now() + _AHEAD,
         user_id=whose(request, query["user"]),
         filters={name: query[name] for name in _FILTERS if query[name]},
+        tags=query["tags"],
+        api_key=query["api_key"],
     )
     try:
         return newest(where, limit=query["limit"], before=query["cursor"] or None)
@@ -176,7 +179,7 @@ class UsageList(SendsUsage):
 
     @endpoint("List calls", query=UsageQuery, answer=CallsAnswer, problems=(404,))
     def get(self, request: Any, query: dict) -> dict:
-        """Calls, the newest first.
+        """Calls, the newest first. `tag:<name>=<value>` filters by a tag.
 
         A page costs the same however many calls there are: it may be shorter than `limit`, or empty, where what is
         filtered by is rare. `next` goes on from where it stopped looking; the list ends where `next` is null.

@@ -1,7 +1,7 @@
 """Write the ledger of a period to a file, or to the standard output."""
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 from tracking.commands import DatabaseCommand
 from tracking.exports import FORMATS, Wanted, export
 from tracking.periods import last_days, start_of
+from tracking.tags import is_name
 from tracking.users import ids_of
 
 FILTERS = ("provider", "model", "service", "feature", "analysis", "source", "status", "price_status")
@@ -25,8 +26,10 @@ class Command(DatabaseCommand):
         parser.add_argument("--format", choices=FORMATS, default="csv")
         parser.add_argument("--days", type=int, default=30, help="so many days, with today (default 30)")
         parser.add_argument("--since", help="from this day or moment on: 2026-11-01 or 2026-11-01T08:00:00+01:00")
-        parser.add_argument("--until", help="up to, not including, this day or moment (default: now)")
+        parser.add_argument("--until", help="up to, not including, this day or moment (default: the end of today)")
         parser.add_argument("--user", help="one account's calls: its email address or id")
+        parser.add_argument("--api-key", default="", help="calls reported with this key only: its public id")
+        parser.add_argument("--tag", action="append", default=[], help="calls with this tag only, as in team=search")
         for name in FILTERS:
             parser.add_argument(f"--{name.replace('_', '-')}", default=None, help=f"calls of this {name} only")
 
@@ -56,8 +59,9 @@ def wanted_of(options: dict[str, Any], *, now: datetime) -> Wanted:
     """Which calls the options name. Raises `CommandError` for what cannot be meant."""
     if options["days"] < 1:
         raise CommandError("--days must be at least 1.")
-    end = _moment(options["until"], "--until") if options["until"] else now
-    start = _moment(options["since"], "--since") if options["since"] else last_days(end, options["days"]).starts_at
+    end = _moment(options["until"], "--until") if options["until"] else last_days(now, 1).ends_at
+    last = end - timedelta(microseconds=1)
+    start = _moment(options["since"], "--since") if options["since"] else last_days(last, options["days"]).starts_at
     if start >= end:
         raise CommandError("The period is empty: --since must lie before --until.")
     user_id = None
@@ -65,7 +69,11 @@ def wanted_of(options: dict[str, Any], *, now: datetime) -> Wanted:
         user_id = ids_of([options["user"]]).get(options["user"])
         if user_id is None:
             raise CommandError(f"There is no account {options['user']}.")
-    return Wanted(start=start, end=end, user_id=user_id, **{name: options[name] for name in FILTERS})
+    tags = dict(text.partition("=")[::2] for text in options["tag"])
+    if wrong := next((text for text in options["tag"] if "=" not in text or not is_name(text.partition("=")[0])), None):
+        raise CommandError(f"--tag is {wrong!r}; it must be a name and a value, as in team=search.")
+    filters = {name: options[name] for name in FILTERS}
+    return Wanted(start=start, end=end, user_id=user_id, tags=tags, api_key=options["api_key"], **filters)
 
 
 def _moment(text: str, name: str) -> datetime:

@@ -252,8 +252,17 @@ class ChannelAdmin(ModelAdmin):
     def save_related(self, request, form, formsets, change):
         """There is nothing beside it."""
 
+    def get_deleted_objects(self, objs, request):
+        """Who may delete a channel deletes what it sent with it; by themselves deliveries are not deleted."""
+        shown, counts, perms_needed, protected = super().get_deleted_objects(objs, request)
+        return shown, counts, set(perms_needed) - {Delivery._meta.verbose_name}, protected
+
     def delete_model(self, request, obj):
         managing.delete_channel(obj, at=timezone.now())
+
+    def delete_queryset(self, request, queryset):
+        for channel in queryset:
+            managing.delete_channel(channel, at=timezone.now())
 
     # --- test
 

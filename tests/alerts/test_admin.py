@@ -1,5 +1,7 @@
 """Alerts in the admin: read, marked, sent again; channels of staff edited and tested; secrets never shown."""
 
+from html import unescape
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.core import mail
@@ -116,6 +118,25 @@ def test_an_accounts_own_channel_is_its_own_affair(client, dora, member):
     data = {"action": "send_test", "_selected_action": [theirs.pk]}
     assert "belongs to bob@example.com" in client.post(f"{ADMIN}/channel/", data, follow=True).content.decode()
     assert mail.outbox == []
+
+
+def test_a_channel_that_has_sent_is_deleted_with_its_deliveries(client, dora, alert):
+    for address, data in (("{pk}/delete/", {"post": "yes"}), ("", {"action": "delete_selected", "post": "yes"})):
+        channel = Channel(kind="email", name="On call", config={"to": ["oncall@example.com"]})
+        channel.save()
+        now = timezone.now()
+        Delivery.objects.create(
+            alert=alert, channel=channel, channel_kind="email", state="sent", next_at=now, planned_at=now
+        )
+        url = f"{ADMIN}/channel/{address.format(pk=channel.pk)}"
+        if not address:
+            data = {**data, "_selected_action": [channel.pk]}
+        else:
+            assert "doesn't have permission" not in unescape(client.get(url).content.decode())
+        assert client.post(url, data).status_code == 302
+        assert not Channel.objects.filter(pk=channel.pk).exists() and not Delivery.objects.filter(channel=channel.pk)
+    delivery = Delivery.objects.first()
+    assert client.post(f"{ADMIN}/delivery/{delivery.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
 def test_preferences_are_set_for_somebody(client, dora, owner):

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from alerts import bundles, channels, dying, secrets, sending
+from alerts import bundles, channels, dying, outbox, secrets, sending
 from alerts.channels.errors import InvalidChannel
 from alerts.models import Channel, Digest
 
@@ -62,6 +62,9 @@ def _for_what_waits(was: Channel, channel: Channel) -> None:
         bundles.let_go(channel, reason="The channel is switched off.")
     elif was.digest != Digest.OFF and channel.digest == Digest.OFF:
         bundles.release(channel)
+    times = ("quiet_from", "quiet_until", "quiet_critical", "time_zone")
+    if any(getattr(was, name) != getattr(channel, name) for name in times):
+        outbox.look_again(channel)
 
 
 def delete_channel(channel: Channel, *, at: datetime) -> None:

@@ -171,11 +171,21 @@ class Channel(models.Model):
         """Save; what was changed counts from `at` on: now, unless it is given."""
         at = at or timezone.now()
         self.created_at, self.updated_at = self.created_at or at, at
-        self.digest_next_at = None
-        if self.digest != Digest.OFF:
-            weekly = self.digest == Digest.WEEKLY
-            self.digest_next_at = next_digest(at, at=self.digest_at, zone=self.time_zone, weekly=weekly)
+        self.digest_next_at = self._next_digest(at)
         super().save(*args, **kwargs)
+
+    def _next_digest(self, at: datetime) -> datetime | None:
+        """When the digest is due. One that is due and not sent yet stays so, whatever is changed; and where nothing of
+        it is changed, its time stays.
+        """
+        if self.digest == Digest.OFF:
+            return None
+        was = Channel.objects.filter(pk=self.pk, is_active=True).exclude(digest=Digest.OFF).first() if self.pk else None
+        if was is not None and was.digest_next_at is not None:
+            same = (was.digest, was.digest_at, was.time_zone) == (self.digest, self.digest_at, self.time_zone)
+            if same or was.digest_next_at <= at:
+                return was.digest_next_at
+        return next_digest(at, at=self.digest_at, zone=self.time_zone, weekly=self.digest == Digest.WEEKLY)
 
     def clean(self) -> None:
         """Raise ValidationError saying per field what is wrong. (The fields of its kind: `alerts.channels`.)"""

@@ -228,6 +228,12 @@ def _wait(attempts: int, answer: Answer, at: datetime) -> timedelta | None:
     return wait
 
 
+def look_again(channel: Channel) -> None:
+    """Have what was put off for a channel's quiet hours looked at once more: they were changed."""
+    waiting = Delivery.objects.filter(channel=channel, state=Delivery.State.PLANNED, attempts=0)
+    waiting.exclude(alert__type=Type.MORE).update(next_at=AT_ONCE)
+
+
 def send_again(delivery: Delivery) -> bool:
     """Let a delivery that failed or was skipped be sent once more, under the same id. False where it was not."""
     over = (Delivery.State.FAILED, Delivery.State.SKIPPED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -265,8 +266,17 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """In place of an item that could not be read: `reason` says why, and where it stands."""
+
+    reason: str
+
+
 def read_item(item: Any) -> dict[str, Any]:
     """The fields of an item, each as it is meant; those that are null are left out. Raises `Invalid`."""
+    if isinstance(item, Unread):
+        raise Invalid({"event": item.reason})
     if not isinstance(item, Mapping):
         raise Invalid({"event": "must be a JSON object"})
     errors: dict[str, str] = {}

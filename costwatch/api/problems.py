@@ -59,6 +59,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     detail = "" if errors is not None else str(error.detail)
     if detail.startswith("CSRF Failed"):  # of DRF's, which says no more
         detail += " Send the page's token as X-CSRFToken, or an API key as `Authorization: Bearer <key>`."
+    if isinstance(error, exceptions.UnsupportedMediaType) and detail.startswith("Unsupported"):
+        types = ", ".join(dict.fromkeys(parser.media_type for parser in context["view"].get_parsers()))
+        detail += f" What is read here: {types}."
     body = problem(error.status_code, detail, errors)
     return Response(body, status=error.status_code, headers=headers, content_type=PROBLEM)
 

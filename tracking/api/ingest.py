@@ -17,11 +17,11 @@ from rest_framework.response import Response
 
 from tracking.api.access import key_of
 from tracking.api.fields import Question, UsdInput
-from tracking.api.parsers import read_bounded
+from tracking.api.parsers import read_bounded, why_not_json
 from tracking.api.views import _PROBLEMS, ApiView, ProblemAnswer, Unavailable, _checked
 from tracking.events import SERVICE_BY_OPERATION
 from tracking.ingestion import MAX_ITEMS, Reporter, Result, ingest
-from tracking.items import STATUSES
+from tracking.items import STATUSES, Unread
 
 REPORT_FOR_OTHERS = "tracking.add_apiusagelog"
 #: The largest body of events, in bytes.
@@ -51,32 +51,51 @@ class EventsParser(BaseParser):
         return found
 
 
+class Lines(list):
+    """Events that were sent one a line; `numbers` are those of their lines, from 1."""
+
+    def __init__(self, events: list[Any], numbers: list[int]) -> None:
+        super().__init__(events)
+        self.numbers = numbers
+
+
 class LinesParser(BaseParser):
     """One event a line. A line that is no JSON is an event that is not taken; it spoils no other."""
 
     media_type = "application/x-ndjson"
 
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: dict | None = None) -> list[Any]:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: dict | None = None) -> Lines:
         lines = read_bounded(stream, parser_context).splitlines()
         if len(lines) > 2 * MAX_ITEMS:
             raise _too_many(len(lines))
-        return [_line(line) for line in lines if line.strip()]
+        numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+        return Lines([_line(number, line) for number, line in numbered], [number for number, _ in numbered])
+
+
+class NdjsonParser(LinesParser):
+    """The same by a name that is used too."""
+
+    media_type = "application/ndjson"
+
+
+class JsonlParser(LinesParser):
+    """And by another one."""
+
+    media_type = "application/jsonl"
 
 
 def _loads(text: bytes) -> Any:
     try:
         return json.loads(text.decode("utf-8"), parse_constant=_no_number)
-    except RecursionError:
-        raise ParseError("The body is not valid JSON: it is nested too deeply") from None
-    except ValueError as error:
-        raise ParseError(f"The body is not valid JSON: {str(error)[:200]}") from None
+    except (ValueError, RecursionError) as error:
+        raise ParseError(f"The body is not valid JSON: {why_not_json(error)}") from None
 
 
-def _line(text: bytes) -> Any:
+def _line(number: int, text: bytes) -> Any:
     try:
-        return _loads(text)
-    except ParseError:
-        return None
+        return json.loads(text.decode("utf-8"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        return Unread(f"line {number} is not valid JSON: {why_not_json(error)}")
 
 
 def _no_number(name: str) -> Any:
@@ -132,7 +151,8 @@ class EventBody(serializers.Serializer):
 class EventResult(serializers.Serializer):
     """What became of one event."""
 
-    index = serializers.IntegerField(help_text="its place in what was sent, from 0")
+    index = serializers.IntegerField(help_text="its place in what was sent, from 0; empty lines are not counted")
+    line = serializers.IntegerField(required=False, help_text="its line, from 1, of events that are sent one a line")
     id = serializers.CharField(help_text="of the call; empty where the event could not be read")
     status = serializers.ChoiceField(list(_OUTCOMES), help_text="what became of it")
     code = serializers.IntegerField(help_text="201 recorded, 200 known already, 409 other content, 400 not valid")
@@ -164,7 +184,7 @@ class SendsUsage(ApiView):
     """Takes usage in."""
 
     scopes = {"POST": "ingest"}
-    parser_classes = [EventsParser, LinesParser]
+    parser_classes = [EventsParser, LinesParser, NdjsonParser, JsonlParser]
     max_body_bytes = MAX_BODY_BYTES
 
     @extend_schema(
@@ -201,7 +221,7 @@ class SendsUsage(ApiView):
             results = ingest(events, reporter=reporter_of(request), now=timezone.now())
         except (OperationalError, InterfaceError) as error:
             raise Unavailable(_AWAY) from error
-        return _of_several(results) if isinstance(sent, list) else _of_one(results[0])
+        return _of_several(results, sent) if isinstance(sent, list) else _of_one(results[0])
 
 
 def reporter_of(request: Any) -> Reporter:
@@ -223,16 +243,18 @@ def _of_one(result: Result) -> Response:
     return Response(_shown(result), status=result.code)
 
 
-def _of_several(results: Sequence[Result]) -> Response:
+def _of_several(results: Sequence[Result], sent: list[Any]) -> Response:
     counts = Counter(result.status for result in results)
     body: dict[str, Any] = {name: counts[outcome] for outcome, name in _OUTCOMES.items()}
-    body["results"] = [_shown(result) for result in results]
+    numbers = sent.numbers if isinstance(sent, Lines) else None
+    body["results"] = [_shown(result, numbers[result.index] if numbers else None) for result in results]
     return Response(body, status=207 if counts["conflict"] or counts["invalid"] else 200)
 
 
-def _shown(result: Result) -> dict[str, Any]:
+def _shown(result: Result, line: int | None = None) -> dict[str, Any]:
     return {
         "index": result.index,
+        **({"line": line} if line is not None else {}),
         "id": result.id,
         "status": result.status,
         "code": result.code,

@@ -116,7 +116,7 @@ class LimitForm(forms.ModelForm):
             "pause_on_exceed": "refuse calls that could pass the amount; otherwise count and alert only",
             "no_maximum": "what is held for a call whose caller set no maximum of output",
             "month_start": "1 to 31; the last day where a month has no such day",
-            "active_from": "empty: since ever",
+            "active_from": "empty: from the start",
             "active_until": "empty: until further notice",
         }
         widgets = {"note": UnfoldAdminTextareaWidget(attrs={"rows": 2}), "amount": UsdInput()}

@@ -145,7 +145,7 @@ class RateForm(forms.ModelForm):
             "model": "the exact model, as in the ledger",
             "tier": "standard, batch, flex, priority, ...",
             "amount": "USD per that many units, as in 2.50 per 1,000,000; leave empty to withdraw the price",
-            "valid_from": "calls from this moment on; empty: since ever",
+            "valid_from": "calls from this moment on; empty: all before too",
             "valid_to": "calls before this moment; empty: until further notice",
             "source": "where the price is from: a contract, an offer, a page",
         }

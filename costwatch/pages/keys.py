@@ -70,7 +70,7 @@ class KeyForm(forms.Form):
         widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
         help_text="empty: none; calls that could pass it are refused",
     )  # fmt: skip
-    period = forms.ChoiceField(label="Anew each", choices=Period.choices, initial=Period.MONTH, required=False)
+    period = forms.ChoiceField(label="Begins anew every", choices=Period.choices, initial=Period.MONTH, required=False)
 
     @property
     def values(self) -> dict:

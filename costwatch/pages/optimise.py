@@ -81,11 +81,12 @@ def _stats(found: Findings, share: int) -> list[dict]:
         },
         {
             "title": "Could wait: batch or flex", "value": usd(found.waiting_saves), "link": "#waiting",
-            "note": "for calls that nobody watched arrive",
+            "note": "for calls whose answers were not streamed to anybody",
         },
         {
             "title": "Paid for nothing", "value": usd(found.lost), "link": "#wasted",
-            "note": f"failed or abandoned, and billed; {quantity(found.retried_calls)} tries after the first",
+            "note": f"failed or abandoned, and billed; {quantity(found.retried_calls)} "
+            f"repeated attempt{'' if found.retried_calls == 1 else 's'}",
         },
         {
             "title": "Long answers", "value": usd(found.answers_cost), "link": "#answers",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db.models import Max, Q, QuerySet, Sum
 from django.db.models.functions import TruncDay, TruncHour, TruncMinute, TruncSecond
@@ -26,6 +27,8 @@ MOST_COMPARED = 2_000
 MOST_NAMED = 500
 #: Rollup rows of one analysis that are read: a feature and a model each.
 MOST_PARTS = 2_000
+#: Calls of which each is a point of the course of an analysis.
+MOST_BY_CALL = 200
 SORTS = ("cost", "calls", "newest", "last")
 ZERO = Decimal(0)
 
@@ -191,16 +194,18 @@ def _parts(rows: Sequence[AnalysisRollup], column: str) -> list[Part]:
 class Course:
     """What an analysis had cost by the end of each stretch of time, oldest first."""
 
-    step: str  # second, minute, hour or day
+    step: str  # call, second, minute, hour or day
     points: Sequence[tuple[datetime, Decimal]] = field(default_factory=list)
     bounded: bool = False  # only the newest calls were read; what was before is in the first point
 
 
-def course(analysis_id: str, *, first: datetime, last: datetime, total: Decimal) -> Course:
-    """How the cost of an analysis grew between its first and its last call; `total` is what it came to.
+def course(analysis_id: str, *, first: datetime, last: datetime, total: Decimal, calls: int) -> Course:
+    """How the cost of an analysis grew from nothing to `total`: by each of its `calls`; where they are many, by time.
 
     From its newest calls, `tracking.lists.MOST_ROWS` at most.
     """
+    if calls <= MOST_BY_CALL:
+        return _by_call(analysis_id, total)
     span = last - first
     step, trunc = ("minute", TruncMinute) if span <= timedelta(hours=3) else ("hour", TruncHour)
     if span <= timedelta(minutes=5):
@@ -214,8 +219,25 @@ def course(analysis_id: str, *, first: datetime, last: datetime, total: Decimal)
         rows = rows.filter(occurred_at__gte=floor)
     sums = dict(rows.order_by().values_list(trunc("occurred_at")).annotate(total=Sum("cost")))
     cost = total - sum((amount for amount in sums.values() if amount), ZERO)  # what was before the calls that were read
-    points = []
+    points = [(first, cost)]  # nothing, where all of its calls were read
     for at in sorted(sums):
         cost += sums[at] or ZERO
         points.append((at, cost))
     return Course(step=step, points=points, bounded=floor is not None)
+
+
+def _by_call(analysis_id: str, total: Decimal) -> Course:
+    rows = ApiUsageLog.objects.filter(analysis_id=analysis_id).exclude(analysis_id="").order_by("-occurred_at", "-id")
+    # A correction stands at the time of its call and has an id of its own.
+    found = list(rows.values_list("occurred_at", "corrects", "id", "cost")[: 4 * MOST_BY_CALL])
+    costs: dict[tuple[datetime, UUID], Decimal] = {}
+    for at, corrects, row_id, cost in found:
+        key = (at, corrects or row_id)
+        costs[key] = costs.get(key, ZERO) + (cost or ZERO)
+    cost = total - sum(costs.values(), ZERO)
+    ordered = sorted(costs)
+    points = [(ordered[0][0], cost)] if ordered else []
+    for key in ordered:
+        cost += costs[key]
+        points.append((key[0], cost))
+    return Course(step="call", points=points)

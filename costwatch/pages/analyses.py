@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from budgets.counted import Fullest, fullest_of_analyses
 from costwatch.formatting import quantity, usd
-from costwatch.pages.asked import Asked
+from costwatch.pages import tables
+from costwatch.pages.asked import NONE, Asked
 from costwatch.pages.call import reverse_or_none
 from costwatch.pages.charts import Chart, Series
 from costwatch.pages.charts import Line as Level
 from costwatch.pages.inputs import whole
 from costwatch.pages.presentation import rows_of
 from tracking import analysis_lists, lists
-from tracking.analyses import find_analysis
+from tracking.analyses import close_analysis, find_analysis
 from tracking.analysis_lists import SORTS, Course, Line, Part, Whole
 from tracking.api.access import sees_all
+from tracking.calls import MAX_LIMIT
 from tracking.lists import Where
+from tracking.models import Analysis
 from tracking.periods import start_of
 from tracking.users import emails_of
 
@@ -65,16 +71,13 @@ def analyses(request: HttpRequest) -> HttpResponse:
     extra = {"q": search, "state": state, "sort": sort if sort != "cost" else ""}
     query = {**asked.query, **{name: value for name, value in extra.items() if value}}
     asked = replace(asked, query=query, problems=(*asked.problems, *problems))
-    found = analysis_lists.compare(
-        since=asked.period.starts_at,
-        until=asked.period.ends_at,
-        user_id=asked.user_id,
-        search=search,
-        is_open={"open": True, "closed": False}.get(state),
-        sort=sort,
-        limit=PAGE,
-        offset=first,
-    )
+    wanted = {
+        "since": asked.period.starts_at, "until": asked.period.ends_at, "user_id": asked.user_id, "search": search,
+        "is_open": {"open": True, "closed": False}.get(state), "sort": sort,
+    }  # fmt: skip
+    if tables.is_wanted(request):
+        return tables.answer(asked, "analyses", _COLUMNS, _cells(wanted, asked))
+    found = analysis_lists.compare(**wanted, limit=PAGE, offset=first)
     context = {
         "asked": asked,
         "search": search,
@@ -85,12 +88,32 @@ def analyses(request: HttpRequest) -> HttpResponse:
         "found": found,
         "rows": _rows(found.lines, asked),
         "stats": _stats(found),
+        "file": tables.link(asked) if found.count else "",
         "hidden": {name: value for name, value in asked.query.items() if name not in ("q", "state")},
         "is_filtered": bool(search or state or asked.filters),
         "newer": asked.link(**{"from": first - PAGE if first > PAGE else None}) if first else "",
         "older": asked.link(**{"from": first + PAGE}) if first + PAGE < found.count else "",
     }
     return render(request, "costwatch/analyses.html", context)
+
+
+_COLUMNS = (
+    *("analysis", "title", "user_id", "user_email", "created_at", "closed_at", "last_call_at", "calls"),
+    *("without_price", "cost_usd"),
+)
+
+
+def _cells(wanted: dict[str, Any], asked: Asked) -> Iterator[tuple]:
+    """The lines of the whole list, all its pages."""
+    offset, count = 0, 1
+    while offset < count:
+        found = analysis_lists.compare(**wanted, limit=MAX_LIMIT, offset=offset)
+        emails = emails_of(line.user_id for line in found.lines) if asked.sees_all else {}
+        for one in found.lines:
+            times = (at.isoformat() if at else "" for at in (one.created_at, one.closed_at, one.last_call_at))
+            cost = None if one.unpriced and one.unpriced == one.calls else one.cost
+            yield one.id, one.title, one.user_id, emails.get(one.user_id, ""), *times, one.calls, one.unpriced, cost
+        offset, count = offset + MAX_LIMIT, found.count
 
 
 def _rows(lines: list[Line], asked: Asked) -> list[AnalysisRow]:
@@ -122,15 +145,17 @@ def _stats(found: analysis_lists.Compared) -> list[dict]:
 
 
 @login_required
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def analysis(request: HttpRequest) -> HttpResponse:
-    """One analysis. Somebody else's: 404."""
+    """One analysis, and its end where `close` is sent. Somebody else's: 404."""
     everything, name = sees_all(request.user), request.GET.get("id", "")
     own_id = None if everything else request.user.pk
     found = find_analysis(name, user_id=own_id) if name and "\0" not in name else None
     if found is None:
         raise Http404
     now = timezone.now()
+    if request.method == "POST":
+        return _close(request, found, now)
     whole = analysis_lists.whole(found.pk)
     cap = fullest_of_analyses({found.pk: whole.totals.cost}, at=now).get(found.pk)
     latest = _latest(found.pk, own_id, now)
@@ -146,14 +171,29 @@ def analysis(request: HttpRequest) -> HttpResponse:
             "cap": cap,
             "chart": _chart(found.pk, whole, cap),
             "tables": [
-                ("By feature", "Feature", _parts(found.pk, "feature", whole.by_feature, whole.totals.cost)),
-                ("By model", "Model", _parts(found.pk, "model", whole.by_model, whole.totals.cost)),
+                ("By feature", "Feature", _parts(found.pk, "feature", whole, whole.by_feature)),
+                ("By model", "Model", _parts(found.pk, "model", whole, whole.by_model)),
             ],
             "rows": rows_of(latest, with_users=everything),
             "everyone": everything,
             "calls_link": _calls_of(found.pk, whole),
+            "may_close": found.closed_at is None and _may_close(request.user, found),
         },
     )
+
+
+def _may_close(user: Any, found: Analysis) -> bool:
+    """Whoever it belongs to; of others', staff who may change analyses."""
+    return found.user_id == user.pk or user.has_perm("tracking.change_analysis")
+
+
+def _close(request: HttpRequest, found: Analysis, now: datetime) -> HttpResponse:
+    if not _may_close(request.user, found):
+        raise Http404
+    if "close" in request.POST:
+        close_analysis(found, now=now)
+        messages.success(request, "The analysis is closed. Calls that name it still count in it.")
+    return redirect(f"{request.path}?{urlencode({'id': found.pk})}")
 
 
 def _latest(analysis_id: str, own_id: int | None, now) -> list:
@@ -170,13 +210,15 @@ def _calls_of(analysis_id: str, whole: Whole, **filters: str) -> str:
     return f"{reverse_or_none('calls')}?{urlencode({'analysis': analysis_id, **filters, **days})}"
 
 
-def _parts(analysis_id: str, dimension: str, parts: list[Part], total: Decimal) -> list[dict]:
+def _parts(analysis_id: str, dimension: str, whole: Whole, parts: list[Part]) -> list[dict]:
+    total = whole.totals.cost
     lines = []
     for part in parts[:50]:
         share = part.totals.cost / total if total else None
         lines.append(
             {
                 "name": part.name,
+                "link": _calls_of(analysis_id, whole, **{dimension: part.name or NONE}),
                 "totals": part.totals,
                 "share": share,
                 "width": float(round(min(max(share or 0, 0), 1) * 100, 2)),
@@ -186,27 +228,34 @@ def _parts(analysis_id: str, dimension: str, parts: list[Part], total: Decimal) 
     return lines
 
 
+def _form(whole: Whole) -> str:
+    """How times between the first and the last call are told apart."""
+    return "%H:%M:%S" if whole.last_call_at - whole.first_call_at < timedelta(hours=20) else "%-d %b %H:%M"
+
+
 def _chart(analysis_id: str, whole: Whole, cap: Fullest | None) -> Chart | None:
     """How its cost grew towards its cap."""
     if whole.first_call_at is None or whole.last_call_at is None or whole.totals.calls < 2:
         return None
     course: Course = analysis_lists.course(
-        analysis_id, first=whole.first_call_at, last=whole.last_call_at, total=whole.totals.cost
-    )
+        analysis_id, first=whole.first_call_at, last=whole.last_call_at, total=whole.totals.cost,
+        calls=whole.totals.calls,
+    )  # fmt: skip
     if len(course.points) < 2:
         return None
     moments = [timezone.localtime(at) for at, _ in course.points]
-    form = {"second": "%H:%M:%S", "minute": "%H:%M", "hour": "%-d %b %H:%M", "day": "%-d %b"}[course.step]
+    forms = {"second": "%H:%M:%S", "minute": "%H:%M", "hour": "%-d %b %H:%M", "day": "%-d %b"}
+    form = forms.get(course.step) or _form(whole)
     return Chart(
         id="course",
         title="What it had cost by then",
         labels=[f"{at:{form}}" for at in moments],
-        titles=[f"{at:%-d %b %Y, %H:%M:%S}" for at in moments],
+        titles=["before the first call", *(f"{at:%-d %b %Y, %H:%M:%S}" for at in moments[1:])],
         series=[Series(name="Cost so far", values=[cost for _, cost in course.points])],
         kind="line",
         stacked=False,
         step=True,
         lines=[Level(name="Cap", value=cap.one.limit)] if cap else [],
-        first_column="Until",
+        first_column="After" if course.step == "call" else "Until",
         height=220,
     )

@@ -16,7 +16,7 @@ from budgets.counted import Fullest, fullest_of_users, windows_of_user
 from costwatch import overview
 from costwatch.accounts.models import ApiKey
 from costwatch.formatting import change, quantity, usd
-from costwatch.pages import home
+from costwatch.pages import home, tables
 from costwatch.pages.asked import Asked
 from costwatch.pages.charts import MOST_SERIES
 from costwatch.pages.inputs import whole
@@ -52,6 +52,8 @@ def users(request: HttpRequest) -> HttpResponse:
     query = {**asked.query, **{name: value for name, value in extra.items() if value}}
     asked = replace(asked, query=query, problems=(*asked.problems, *problems))
     found = people(period=asked.period, before=asked.previous, search=search, sort=sort)
+    if tables.is_wanted(request):
+        return tables.answer(asked, "users", _COLUMNS, (_cells(line) for line in found.people))
     first = whole(request.GET.get("from"), digits=6)
     shown = found.people[first : first + PAGE]
     standing = fullest_of_users([line.user_id for line in shown if line.user_id], at=asked.now)
@@ -65,6 +67,7 @@ def users(request: HttpRequest) -> HttpResponse:
             "sort_title": _SORT_TITLES[sort],
             "sort_links": {name: asked.link(sort=None if name == "cost" else name) for name in SORTS},
             "found": found,
+            "file": tables.link(asked) if found.people else "",
             "hidden": {name: value for name, value in asked.query.items() if name != "q"},
             "rows": [_row(asked, line, found.cost, standing.get(line.user_id)) for line in shown],
             "stats": [
@@ -75,6 +78,19 @@ def users(request: HttpRequest) -> HttpResponse:
             "older": asked.link(**{"from": first + PAGE}) if first + PAGE < len(found.people) else "",
         },
     )
+
+
+_COLUMNS = (
+    *("user_id", "user_email", "last_call_day", "calls", "failed", "without_price", "cost_before_usd", "cost_usd"),
+)
+
+
+def _cells(line: Person) -> tuple:
+    cost = None if line.unpriced and line.unpriced == line.calls else line.cost
+    return (
+        line.user_id or None, line.email, line.last_day.isoformat(), line.calls, line.errors, line.unpriced,
+        line.before, cost,
+    )  # fmt: skip
 
 
 def _row(asked: Asked, line: Person, total: Decimal, standing: Fullest | None) -> dict:

@@ -1,10 +1,13 @@
 """What each piece of work cost: the list of analyses, and one of them."""
 
+import csv
+import re
 from datetime import timedelta
 from decimal import Decimal
 from urllib.parse import quote
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from budgets.models import BudgetLimit
 from tests.costwatch.test_calls_pages import FAILED, HOSTILE, page_of, rows_in
@@ -99,12 +102,59 @@ def test_an_analysis_by_feature_model_and_time(client, songs, owner):
 
 def test_the_course_ends_at_the_whole_cost(songs, monkeypatch):
     found = whole("song-2")
-    grown = course("song-2", first=found.first_call_at, last=found.last_call_at, total=found.totals.cost)
-    assert [cost for _, cost in grown.points] == [Decimal("0.00135"), Decimal("0.00885")]
+    asked = {"first": found.first_call_at, "last": found.last_call_at, "total": found.totals.cost}
+    each = course("song-2", **asked, calls=found.totals.calls)
+    mini = Decimal("0.00045")
+    assert [cost for _, cost in each.points] == [0, mini, 2 * mini, 3 * mini, Decimal("0.00885")], "a point a call"
+    assert (each.step, each.bounded) == ("call", False)
+    monkeypatch.setattr(analysis_lists, "MOST_BY_CALL", 1)
+    grown = course("song-2", **asked, calls=found.totals.calls)
+    assert [cost for _, cost in grown.points] == [0, Decimal("0.00135"), Decimal("0.00885")]
     assert (grown.step, grown.bounded) == ("minute", False)
     monkeypatch.setattr(analysis_lists, "MOST_ROWS", 1)
-    cut = course("song-2", first=found.first_call_at, last=found.last_call_at, total=found.totals.cost)
+    cut = course("song-2", **asked, calls=found.totals.calls)
     assert cut.bounded and cut.points[-1][1] == found.totals.cost, "what was not read stands in the first point"
+
+
+def test_a_line_leads_to_its_calls(client, songs, owner):
+    html = page_of(client, owner, ONE + "song-2")
+    for line in ("feature=critique", "model=gpt-4o&amp;"):
+        (link,) = {found for found in re.findall(r'href="(/calls/[^"]+)"', html) if line in found + "&amp;"}
+        assert rows_in(page_of(client, owner, link.replace("&amp;", "&"))) == 1
+
+
+def test_it_is_closed_on_its_page_by_whom_it_belongs_to(client, songs, owner, member, staff, django_user_model):
+    helper = django_user_model.objects.create_user(email="helper@example.com", password="x", is_staff=True)
+    helper.user_permissions.add(Permission.objects.get(codename="view_apiusagelog"))
+    for who in (member, helper):
+        client.force_login(who)
+        assert client.post(ONE + "song-1", {"close": "1"}).status_code == 404
+    assert "Close it" not in page_of(client, helper, ONE + "song-1")
+    assert "Close it" in page_of(client, owner, ONE + "song-1")
+    assert Analysis.objects.get(pk="song-1").closed_at is None
+    html = client.post(ONE + "song-1", {"close": "1"}, follow=True).content.decode()
+    assert "The analysis is closed" in html and "Close it" not in html
+    closed = Analysis.objects.get(pk="song-1").closed_at
+    assert closed is not None
+    client.force_login(staff)
+    client.post(ONE + "song-1", {"close": "1"})
+    assert Analysis.objects.get(pk="song-1").closed_at == closed, "closing it again changes nothing"
+    client.post(ONE + "poem", {"close": "1"})
+    assert Analysis.objects.get(pk="poem").closed_at is not None
+
+
+def test_the_list_as_a_file(client, songs, owner, staff, monkeypatch):
+    Analysis.objects.filter(pk="song-2").update(title="=cmd()")
+    assert "file=csv" in page_of(client, owner, LIST)
+    lines = list(csv.DictReader(client.get(LIST + "?file=csv").content.decode("utf-8-sig").splitlines()))
+    assert [(line["analysis"], line["calls"], line["cost_usd"]) for line in lines] == [
+        ("song-2", "4", "0.00885"), ("song-1", "1", "0.00045"),
+    ]  # fmt: skip
+    assert lines[0]["title"] == "'=cmd()"
+    client.force_login(staff)
+    monkeypatch.setattr("costwatch.pages.analyses.MAX_LIMIT", 2)
+    every = list(csv.DictReader(client.get(LIST + "?file=csv").content.decode("utf-8-sig").splitlines()))
+    assert len(every) == 3 and owner.email in {line["user_email"] for line in every}, "all of its pages"
 
 
 def test_someone_elses_analysis_is_not_there(client, songs, owner, member, staff):

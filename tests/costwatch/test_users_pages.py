@@ -1,5 +1,6 @@
 """Who spends: what staff see of users, and that nobody else sees any of it."""
 
+import csv
 from decimal import Decimal
 
 import pytest
@@ -46,6 +47,17 @@ def test_sorting_and_searching(client, team, owner, member, staff, monkeypatch):
     html = page_of(client, staff, LIST)
     assert 'href="/users/?from=1" rel="next"' in html and member.email not in html[html.index("<tbody>") :]
     assert member.email in page_of(client, staff, f"{LIST}?from=1")
+
+
+def test_the_table_as_a_file(client, team, owner, member, staff):
+    owner.email = "+owner@example.com"
+    owner.save()
+    assert "file=csv" in page_of(client, staff, "/users/", most=30)
+    lines = list(csv.DictReader(client.get("/users/?file=csv").content.decode("utf-8-sig").splitlines()))
+    assert {line["user_email"] for line in lines} >= {"'+owner@example.com", member.email}
+    assert all(line["cost_usd"] for line in lines)
+    client.force_login(owner)
+    assert client.get("/users/?file=csv").status_code == 404
 
 
 def test_only_so_many_are_compared(client, team, staff, monkeypatch):

@@ -10,9 +10,10 @@ import logging
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from django.db import transaction
 
@@ -28,8 +29,11 @@ from alerts.sending import Answer
 
 logger = logging.getLogger(__name__)
 
-#: How many are sent at once. Each has a time limit of its own, so that a lease covers the slowest of them.
-SENDERS = 8
+#: How many are sent at once, and of one channel.
+SENDERS, OF_CHANNEL = 8, 4
+#: None takes longer: each kind has a deadline for everything together (10 to 25 seconds), and a name may take as long
+#: again to look up. A lease covers that.
+LONGEST_S = 50.0
 LEASE = timedelta(seconds=60)
 #: Waits between tries, in seconds, each made up to a fifth longer or shorter; after the last one a delivery has failed.
 WAITS_S = (2, 10, 60, 300, 1800, 3600, 7200, 14_400, 28_800)
@@ -46,36 +50,62 @@ def is_due(*, at: datetime) -> bool:
 
 
 def deliver_due(*, clock: Callable[[], datetime], for_s: float = 60.0) -> Counter[str]:
-    """Send what is due until nothing is, or for about `for_s` seconds. Returns how many ended how, by state."""
+    """Send what is due until nothing is, or for about `for_s` seconds. Returns how many ended how, by state.
+
+    As soon as one is sent the next is taken, so that who answers slowly holds only his own.
+    """
     done: Counter[str] = Counter()
+    running: dict[Future[Answer], Delivery] = {}
     deadline = time.monotonic() + for_s
-    with ThreadPoolExecutor(SENDERS, thread_name_prefix="costwatch-alerts") as senders:
-        while time.monotonic() < deadline:
-            claimed, looked_at = claim(at=clock())
-            if not looked_at:
-                break
-            futures = {}
+    senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="costwatch-alerts")
+    try:
+        while True:
+            claimed, looked_at = [], 0
+            if time.monotonic() < deadline and len(running) < SENDERS:
+                busy = Counter(delivery.channel_id for delivery in running.values())
+                claimed, looked_at = claim(at=clock(), most=SENDERS - len(running), busy=busy)
             for delivery in claimed:
-                try:
-                    futures[senders.submit(sending.send, sending.parcel(delivery))] = delivery
-                except ChannelError as error:
-                    done[write_down(delivery, Answer("permanent", str(error)[:500]), at=clock())] += 1
-                except Exception as error:
-                    logger.exception("The message of a delivery could not be made.")
-                    told = f"The message could not be made: {type(error).__name__}."
-                    done[write_down(delivery, Answer("fault", told), at=clock())] += 1
-            for future in as_completed(futures):
-                done[write_down(futures[future], future.result(), at=clock())] += 1
-    return done
+                _begin(delivery, senders, running, done, clock)
+            if not running and not looked_at:
+                return done
+            if running and time.monotonic() >= deadline + LONGEST_S:
+                return done  # their leases run out, and others take them
+            ended, _ = wait(running, timeout=0.0 if looked_at else 0.5, return_when=FIRST_COMPLETED)
+            for future in ended:
+                done[write_down(running.pop(future), future.result(), at=clock())] += 1
+    finally:
+        senders.shutdown(wait=False, cancel_futures=True)
 
 
-def claim(*, at: datetime) -> tuple[list[Delivery], int]:
+def _begin(
+    delivery: Delivery,
+    senders: ThreadPoolExecutor,
+    running: dict[Future[Answer], Delivery],
+    done: Counter[str],
+    clock: Callable[[], datetime],
+) -> None:
+    try:
+        running[senders.submit(sending.send, sending.parcel(delivery))] = delivery
+    except ChannelError as error:
+        done[write_down(delivery, Answer("permanent", str(error)[:500]), at=clock())] += 1
+    except Exception as error:
+        logger.exception("The message of a delivery could not be made.")
+        told = f"The message could not be made: {type(error).__name__}."
+        done[write_down(delivery, Answer("fault", told), at=clock())] += 1
+
+
+def claim(
+    *, at: datetime, most: int = SENDERS, busy: Mapping[int, int] = MappingProxyType({})
+) -> tuple[list[Delivery], int]:
     """Take deliveries that are due, for as long as a lease lasts; and how many were looked at: 0, nothing is due.
 
-    What its channel does not take now is put off, collected or skipped instead.
+    What its channel does not take now is put off, collected or skipped instead. `busy`: how many each channel is being
+    sent by the caller; those that have their share of senders are not looked at.
     """
+    full = [channel_id for channel_id, number in busy.items() if number >= OF_CHANNEL]
     with transaction.atomic():
-        due = Delivery.objects.filter(state__in=_ON_ITS_WAY, next_at__lte=at).order_by("next_at", "pk")
+        due = Delivery.objects.filter(state__in=_ON_ITS_WAY, next_at__lte=at).exclude(channel__in=full)
+        due = due.order_by("next_at", "pk")
         # PostgreSQL: two workers take different rows. SQLite: the transaction holds the only write lock.
         ids = list(due.select_for_update(skip_locked=True).values_list("pk", flat=True)[:_LOOK_AT])
         if not ids:
@@ -94,7 +124,8 @@ def claim(*, at: datetime) -> tuple[list[Delivery], int]:
         }
         taken: list[Delivery] = []
         for channel_id, waiting in by_channel.items():
-            taken += _of_channel(channels[channel_id], waiting, at=at, most=SENDERS - len(taken))
+            share = min(most - len(taken), OF_CHANNEL - busy.get(channel_id, 0))
+            taken += _of_channel(channels[channel_id], waiting, at=at, most=share)
         for delivery in taken:
             delivery.state, delivery.next_at = Delivery.State.CLAIMED, at + LEASE
             delivery.attempts += 1

@@ -29,6 +29,7 @@ _OF_MAILBOX = (501, 550, 551, 552, 553, 556)
 _POLICY = re.compile(r"relay|authent|login|polic|spam|block|black|denied|sender|permi|allow|reject", re.IGNORECASE)
 #: X.1.7 and X.1.8 are about the sender's address (RFC 3463).
 _OF_SENDER = (7, 8)
+_BOUNDED = "alerts.channels.smtp.Backend"
 _SMTP = "django.core.mail.backends.smtp.EmailBackend"
 
 
@@ -41,7 +42,9 @@ def send(config: Mapping[str, Any], secrets: Mapping[str, Any], message: Message
         raise Permanent("The channel has no email address.")
     mail = compose(message, addresses)
     try:
-        with get_connection(fail_silently=False) as connection:
+        # Another backend than SMTP's is the operator's own choice, with limits of its own.
+        backend = _BOUNDED if settings.EMAIL_BACKEND == _SMTP else None
+        with get_connection(backend, fail_silently=False) as connection:
             mail.connection = connection
             mail.send()
     except smtplib.SMTPRecipientsRefused as error:

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 
 import pytest
 
@@ -18,7 +19,7 @@ from alerts.channels import (
     validate,
 )
 from tests.alerts.channels.conftest import a_message
-from tests.alerts.channels.receivers import mail_server
+from tests.alerts.channels.receivers import mail_server, raw_server
 
 ALICE = {"to": ["alice@example.com"]}
 
@@ -137,6 +138,24 @@ def test_a_server_that_is_not_there_or_says_nothing(mail, settings):
             tell()
     with pytest.raises(Temporary, match="cannot be reached"):
         tell()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_server_that_drips_is_left_when_the_time_is_over(settings, monkeypatch, tls):
+    def drip(connection):
+        for _ in range(60):
+            connection.sendall(b"\x16" if tls else b"2")
+            time.sleep(0.1)
+
+    monkeypatch.setattr("alerts.channels.smtp.TOTAL_S", 1.0)
+    with raw_server(drip) as port:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", port, 120
+        settings.EMAIL_USE_SSL = tls
+        begun = time.monotonic()
+        with pytest.raises(Ours):
+            tell()
+        assert time.monotonic() - begun < 3
 
 
 def test_a_wrong_password_is_said_to_be_one(settings):

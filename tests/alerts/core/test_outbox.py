@@ -1,6 +1,7 @@
 """Deliveries: sent at least once under one id, tried again, given up, held back, bundled; channels that die."""
 
 import threading
+import time as time_
 from datetime import datetime, time, timedelta
 
 import pytest
@@ -13,6 +14,8 @@ from alerts.kinds import Severity, Type
 from alerts.models import AlertRead, Channel, CostAlert, Delivery
 from alerts.operations import raise_alerts
 from alerts.outbox import WAITS_S, deliver_due
+from alerts.secrets import seal, unseal
+from tests.alerts.channels.receivers import raw_server
 from tests.alerts.core.conftest import NOON, ids, states, webhook
 
 pytestmark = [pytest.mark.database, pytest.mark.usefixtures("own_db")]
@@ -267,6 +270,32 @@ def test_a_slow_or_failing_channel_does_not_keep_others_waiting(receiver, clock,
         deliver_due(clock=clock)
         assert len(failing.taken) <= 4, "one message at a time while it fails"
         assert Delivery.objects.filter(channel=good, state="sent").count() == 20
+
+
+def test_a_receiver_that_takes_its_time_does_not_keep_others_waiting(receiver, clock, settings):
+    with raw_server(lambda connection: time_.sleep(4)) as port:
+        slow = webhook(receiver, name="Slow", rate_per_hour=1000)
+        Channel.objects.filter(pk=slow.pk).update(
+            secrets=seal({**unseal(slow.secrets), "url": f"http://127.0.0.1:{port}/"})
+        )
+        tell(12)
+        good = webhook(receiver, rate_per_hour=1000)
+        tell(20, first=100)
+        begun = time_.monotonic()
+        working = threading.Thread(target=run_once, args=(clock,))
+        working.start()
+        while Delivery.objects.filter(channel=good, state="sent").count() < 20 and time_.monotonic() - begun < 10:
+            time_.sleep(0.05)
+        took = time_.monotonic() - begun
+        working.join()
+    assert took < 3.5, "none waits for the slow one"
+
+
+def run_once(clock):
+    try:
+        deliver_due(clock=clock, for_s=2)
+    finally:
+        connection.close()
 
 
 def test_nothing_due_is_one_query_on_an_index(django_assert_num_queries):

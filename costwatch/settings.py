@@ -305,9 +305,8 @@ LOGINS_PER_MINUTE = env.whole("LOGINS_PER_MINUTE", 10, minimum=1, maximum=1_000,
 LOGINS_PER_MINUTE_AND_ADDRESS = env.whole("LOGINS_PER_MINUTE_AND_ADDRESS", 30, minimum=1, maximum=10_000, unit="logins")
 # Proxies in front of the web server that append to X-Forwarded-For: so many of its entries are believed.
 PROXIES = env.whole("PROXIES", 0, minimum=0, maximum=10, unit="proxies")
-# The most ledger rows that a report reads where no rollup has its dimensions.
+# The most ledger rows that a report reads where no rollup has its dimensions, and for how long it may read them.
 REPORT_MAX_ROWS = env.whole("REPORT_MAX_ROWS", 100_000, minimum=1, maximum=100_000_000, unit="rows")
-#: How long one such report may read the ledger.
 REPORT_MAX_SECONDS = env.seconds("REPORT_MAX_SECONDS", 5.0, minimum=0.1, maximum=600)
 # The largest body of OpenTelemetry that is read, packed or unpacked.
 OTLP_MAX_BODY_MB = env.whole("OTLP_MAX_BODY_MB", 16, minimum=1, maximum=1_000, unit="megabytes")

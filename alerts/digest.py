@@ -6,7 +6,7 @@ to be told what was spent (`send_summaries`): by its channels that send each ale
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -29,6 +29,7 @@ from budgets.overview import fullest_limits
 from budgets.queries import Standing, standings_of_user
 from tracking import queries
 from tracking.periods import Period, day_of
+from tracking.queries import Totals
 
 #: When a summary is due, in the account's own time zone.
 DUE_AT = time(8)
@@ -142,6 +143,20 @@ def _alerts_of(user: Any, span: Span) -> QuerySet[CostAlert]:
 # --- What it says ---------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a digest tells of."""
+
+    span: Span
+    of_one: bool  # of one account: else of all
+    now: Totals
+    before: Totals
+    top: Sequence[tuple[str, str, Decimal]]  # (feature or model, its name, what it cost), those that cost most first
+    budgets: Sequence[tuple[str, str]]  # how full, and which
+    alerts: Sequence[CostAlert]  # the first of so many:
+    number: int
+
+
 def _digest(
     key: str, span: Span, alerts: Sequence[CostAlert], number: int, *, whose: Any, user_id: int | None, at: datetime
 ) -> Finding | None:
@@ -151,44 +166,61 @@ def _digest(
     before = queries.totals(period=span.earlier, user_id=of_user)
     if not (number or now.calls or before.calls):
         return None
-    spent = money(now.cost.quantize(_CENT, ROUND_HALF_EVEN))
-    told = f"{number:,} alert{'' if number == 1 else 's'}"
-    who = "You spent" if whose is not None else "Spent"
-    facts = [
-        ("Spent", f"{spent} ({now.calls:,} {'call' if now.calls == 1 else 'calls'})"),
-        ("The span before", _against(now.cost, before.cost)),
+    top = [
+        (label, row.name, row.totals.cost)
+        for label, rows in (
+            ("feature", queries.by_feature(period=span.period, user_id=of_user, limit=MOST_NAMES)),
+            ("model", queries.by_model(period=span.period, user_id=of_user, limit=MOST_NAMES)),
+        )
+        for row in rows
     ]
-    if now.unpriced:
-        facts.append(("Without a price", f"{now.unpriced:,} of the calls, which the sum leaves out"))
-    for label, rows in (
-        ("feature", queries.by_feature(period=span.period, user_id=of_user, limit=MOST_NAMES)),
-        ("model", queries.by_model(period=span.period, user_id=of_user, limit=MOST_NAMES)),
-    ):
-        facts += [
-            (f"{'Top ' if not n else ''}{label}".capitalize(), f"{cut(row.name) or 'none'}: {_cents(row.totals.cost)}")
-            for n, row in enumerate(row for row in rows if row.totals.cost > 0)
-        ]
-    facts += _budgets(whose, at)
-    facts += [(f"Alert, {alert.severity}", _line(alert)) for alert in alerts[:MOST_ALERTS]]
-    if number > MOST_ALERTS:
-        facts.append(("Alerts", f"{number - MOST_ALERTS:,} more"))
+    told = Told(
+        span=span, of_one=whose is not None, now=now, before=before, top=top, budgets=_budgets(whose, at),
+        alerts=alerts, number=number,
+    )  # fmt: skip
+    return say(told, key=key, user_id=user_id, at=at)
+
+
+def say(told: Told, *, key: str, user_id: int | None, at: datetime) -> Finding:
+    """The digest in words."""
+    span, now, before = told.span, told.now, told.before
+    spent = money(now.cost.quantize(_CENT, ROUND_HALF_EVEN))
+    counted = f"{told.number:,} alert{'' if told.number == 1 else 's'}"
     return Finding(
         type=Type.DIGEST,
         severity=Severity.INFO,
         dedupe_key=key,
-        title=f"{spent} {'in seven days' if span.weekly else 'yesterday'}, {told}: {span.name}",
-        text=f"{who} {spent} {'in the seven days' if span.weekly else 'on'} {span.name}"
-        f"{', ' + _change(now.cost, before.cost) if before.cost > 0 else ''}; {told}.",
+        title=f"{spent} {'in seven days' if span.weekly else 'yesterday'}, {counted}: {span.name}",
+        text=f"{'You spent' if told.of_one else 'Spent'} {spent} "
+        f"{'in the seven days' if span.weekly else 'on'} {span.name}"
+        f"{', ' + _change(now.cost, before.cost) if before.cost > 0 else ''}; {counted}.",
         at=at,
         user_id=user_id,
         spent=now.cost,
-        facts=tuple(facts),
+        facts=tuple(_facts(told, spent)),
         details={
             "start": span.period.start.isoformat(), "end": span.period.end.isoformat(), "spent": f"{now.cost:f}",
-            "spent_before": f"{before.cost:f}", "calls": now.calls, "unpriced": now.unpriced, "alerts": number,
+            "spent_before": f"{before.cost:f}", "calls": now.calls, "unpriced": now.unpriced, "alerts": told.number,
         },
-        count=max(1, number),
+        count=max(1, told.number),
     )  # fmt: skip
+
+
+def _facts(told: Told, spent: str) -> Iterator[tuple[str, str]]:
+    now = told.now
+    yield "Spent", f"{spent} ({now.calls:,} {'call' if now.calls == 1 else 'calls'})"
+    yield "The span before", _against(now.cost, told.before.cost)
+    if now.unpriced:
+        yield "Without a price", f"{now.unpriced:,} of the calls, which the sum leaves out"
+    seen = set()
+    for label, name, cost in told.top:
+        if cost > 0:
+            yield f"{'Top ' if label not in seen else ''}{label}".capitalize(), f"{cut(name) or 'none'}: {_cents(cost)}"
+            seen.add(label)
+    yield from told.budgets
+    yield from ((f"Alert, {alert.severity}", _line(alert)) for alert in told.alerts[:MOST_ALERTS])
+    if told.number > MOST_ALERTS:
+        yield "Alerts", f"{told.number - MOST_ALERTS:,} more"
 
 
 def _line(alert: CostAlert) -> str:

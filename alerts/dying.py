@@ -68,7 +68,7 @@ def note_ours(kind: str, attempts: int, answer: Answer, *, at: datetime) -> None
     if CostAlert.objects.filter(type=Type.MAIL_FAILING, resolved_at=None).exists():
         return
     logger.warning("No mail can be sent: %s", answer.text)
-    raise_alerts([_no_mail(answer.text, at)], at=at)
+    raise_alerts([say_no_mail(answer.text, at)], at=at)
 
 
 def disable(channel: Channel, reason: str, *, at: datetime) -> bool:
@@ -81,7 +81,7 @@ def disable(channel: Channel, reason: str, *, at: datetime) -> bool:
         state=Delivery.State.SKIPPED, last_error=f"The channel was disabled: {reason}"[:500]
     )
     logger.warning("Channel %s (%s) was disabled: %s", channel.pk, channel.kind, reason)
-    raise_alerts([_finding(channel, reason, at)], at=at)
+    raise_alerts([say_died(channel, reason, at)], at=at)
     return True
 
 
@@ -103,7 +103,8 @@ def _mail_again(at: datetime) -> None:
         failing.update(resolved_at=at, updated_at=at)
 
 
-def _no_mail(said: str, at: datetime) -> Finding:
+def say_no_mail(said: str, at: datetime) -> Finding:
+    """What the mail server said, and what to do."""
     return Finding(
         type=Type.MAIL_FAILING,
         severity=Severity.CRITICAL,
@@ -119,7 +120,8 @@ def _no_mail(said: str, at: datetime) -> Finding:
     )
 
 
-def _finding(channel: Channel, reason: str, at: datetime) -> Finding:
+def say_died(channel: Channel, reason: str, at: datetime) -> Finding:
+    """What failed, since when, and what to do."""
     since = channel.failing_since or at
     return Finding(
         type=Type.CHANNEL_DIED,

@@ -50,6 +50,21 @@ def _create(finding: Finding, *, at: datetime) -> CostAlert | None:
     """The alert with its deliveries; None where another process has just written it."""
     if len(finding.dedupe_key) > 500:
         raise ValueError(f"A dedupe key has at most 500 characters: {finding.dedupe_key[:80]!r}...")
+    alert = alert_of(finding, at=at)
+    try:
+        with transaction.atomic():  # a savepoint: PostgreSQL breaks the transaction off otherwise
+            alert.save(force_insert=True)
+    except IntegrityError:
+        if CostAlert.objects.filter(dedupe_key=finding.dedupe_key).exists():
+            return None
+        raise
+    if not finding.silent:
+        plan(alert, at=at)
+    return alert
+
+
+def alert_of(finding: Finding, *, at: datetime) -> CostAlert:
+    """What a finding is as an alert, not saved."""
     alert = CostAlert(
         dedupe_key=finding.dedupe_key,
         type=finding.type,
@@ -66,15 +81,6 @@ def _create(finding: Finding, *, at: datetime) -> CostAlert | None:
         updated_at=at,
     )
     _say(alert, finding)
-    try:
-        with transaction.atomic():  # a savepoint: PostgreSQL breaks the transaction off otherwise
-            alert.save(force_insert=True)
-    except IntegrityError:
-        if CostAlert.objects.filter(dedupe_key=finding.dedupe_key).exists():
-            return None
-        raise
-    if not finding.silent:
-        plan(alert, at=at)
     return alert
 
 

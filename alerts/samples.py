@@ -1,98 +1,176 @@
-"""An example of each type of alert, to show what its message looks like. Nothing of it is stored or sent."""
+"""An example of each type of alert, in the words that are really sent, to show what its message looks like.
+
+Everything here is made up and nothing of it is stored: a limit, a window, a spool as they could be, told by the same
+functions that tell of real ones.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
-from alerts import channels, messages
+from django.contrib.auth import get_user_model
+
+from alerts import channels, digest, dying, messages, wording
 from alerts.audience import visible_to
 from alerts.channels.kind import Preview
+from alerts.detect import forecasts, health, rates, unpriced, unusual
+from alerts.detect.baseline import HOUR_OF_WEEK, Verdict
+from alerts.detect.hours import hour_of
+from alerts.detect.series import Series
+from alerts.findings import Finding
 from alerts.kinds import ABOUT_ALERTS, Severity, Type
-from alerts.models import CostAlert
+from alerts.models import Channel, CostAlert
+from alerts.operations import alert_of
+from budgets.forecast import Forecast
+from budgets.models import BudgetIncrease, BudgetLimit, BudgetWindow, Crossing, Period, Scope
+from budgets.queries import Standing
+from tracking.queries import Totals
+from tracking.spool import Stats
+from tracking.unpriced import Why
 
-_LIMIT = ("Limit", "Research, a month")
-_SPENT = ("Spent", "$412.50 of $500.00 (82.5 %)")
-_RESETS = ("Resets", "2026-12-01 00:00 UTC")
-_W, _C, _I = Severity.WARNING, Severity.CRITICAL, Severity.INFO
-_BUDGET = (_LIMIT, _SPENT, _RESETS)
-_FULL = (_LIMIT, ("Spent", "$500.00 of $500.00 (100 %)"), _RESETS)
+_KEY = "sample"
+_LIMIT = Decimal(500)
 
-#: Severity, title, text and facts.
-_SAMPLES: dict[str, tuple[Severity, str, str, tuple[tuple[str, str], ...]]] = {
-    Type.THRESHOLD: (_W, "80 % spent: Research, a month",
-        "$412.50 of $500.00 is spent, $87.50 is left. It resets at 2026-12-01 00:00 UTC.", _BUDGET),
-    Type.EXCEEDED: (_C, "Limit reached: Research, a month",
-        "$500.00 of $500.00 is spent. Calls that cost something are refused until 2026-12-01 00:00 UTC. Staff can "
-        "raise the limit; others can ask for more on the page Budgets.", _FULL),
-    Type.REFUSED: (_C, "Calls are refused: Research, a month",
-        "$499.20 of $500.00 is spent, $0.80 is left; a call that could have cost $1.10 was refused.", _FULL),
-    Type.PAUSED: (_C, "Paused: Research, a month",
-        "Calls that cost something are refused until 2026-12-01 00:00 UTC.", _FULL),
-    Type.RESUMED: (_I, "Calls are let through again: Research, a month",
-        "A new window has begun, with $500.00 to spend.", (_LIMIT,)),
-    Type.FORECAST: (_W, "Forecast to be exceeded: Research, a month",
-        "$212.50 of $500.00 is spent, and at the present course it will be $640.00 (128 %) when the limit resets at "
-        "2026-12-01 00:00 UTC. The limit is expected to be reached on 2026-11-24 15:00 UTC; then calls that cost "
-        "something will be refused.",
-        (_LIMIT, ("Spent", "$212.50 of $500.00 (42.5 %)"), ("Forecast", "$640.00"),
-         ("In 8 cases of 10", "$590.00 to $700.00"), ("Expected to be reached", "2026-11-24 15:00 UTC"))),
-    Type.UNUSUAL_SPEND: (_W, "Unusual spending: feature summaries",
-        "Feature summaries spent $41.20 between 14:00 and 15:00 on Tuesday, 24 November (UTC); on Tuesdays at that "
-        "hour it is usually $3.10 to $6.20 (8 weeks).",
-        (("Feature", "summaries"), ("Spent", "$41.20 between 14:00 and 15:00 on Tuesday, 24 November (UTC)"),
-         ("Usually, on Tuesdays at that time", "$3.10 to $6.20 (8 weeks)"))),
-    Type.UNPRICED: (_W, "No price for calls of openai gpt-next",
-        "12 calls of openai gpt-next could not be priced: sums leave them out, and say so. Add the missing rate in "
-        "the administration (Rates).", (("Model", "openai gpt-next"), ("Calls without a price", "12"))),
-    Type.RATE_CHANGED: (_W, "Dearer since 2026-11-24: openai gpt-4o",
-        "From 2026-11-24 on, openai gpt-4o costs: input tokens: $2.50 → $3.00 per million (+20 %). For what was used "
-        "in the last 30 days that is +$12.40, +8.3 % of its cost.",
-        (("Model", "openai gpt-4o"), ("Rate", "input tokens: $2.50 → $3.00 per million (+20 %)"))),
-    Type.INCREASE_ASKED: (_W, "alice@example.com asks for more: Research, a month",
-        "$100.00 more until 2026-11-30 18:00 UTC, for: the evaluation of the new model.", _BUDGET),
-    Type.INCREASE_APPROVED: (_I, "Approved: $100.00 more of Research, a month", "It counts at once.", _BUDGET),
-    Type.INCREASE_REFUSED: (_I, "Refused: $100.00 more of Research, a month", "Let us talk first.", _BUDGET),
-    Type.RECORDER_BEHIND: (_W, "Calls wait to be recorded",
-        "1,204,331 bytes of calls wait on worker-1, the oldest for 7 minutes: costs and limits do not know of them "
-        "yet.", (("Waits since", "7 minutes"), ("Waiting", "1,204,331 bytes"))),
-    Type.SPOOL_GROWING: (_W, "The spool is 55 % full",
-        "When it is full, calls are lost. Record what waits, or raise SPOOL_MAX_MB.", (("Used", "295,279,001 bytes"),)),
-    Type.CALLS_LOST: (_C, "Calls were not recorded",
-        "Since the spool of worker-1 was made, 3 calls were lost because it was full or not writable.",
-        (("Lost", "3"),)),
-    Type.HOLDS_EXPIRED: (_W, "Calls were never heard of again",
-        "Of 8 calls nothing was heard within the last 24 hours. They count at what they could have cost, until the "
-        "truth arrives.", (("Within 24 hours", "8"),)),
-    Type.LEDGER_STRAY: (_W, "Rows of the ledger are in no month's partition",
-        "3 rows stand in the default partition.", (("Rows", "3"),)),
-    Type.CHANNEL_DIED: (_W, "A channel was switched off: Slack",
-        "It failed for three days. It said: invalid_token. Correct it and switch it on again.",
-        (("Channel", "Slack"),)),
-    Type.MAIL_FAILING: (_C, "Mail cannot be sent",
-        "The mail server said: 530 5.7.0 Authentication required. Mail waits and is tried again; correct EMAIL_URL or "
-        "EMAIL_FROM, and restart web server and worker.", (("Since", "2026-11-23 08:12 UTC"),)),
-    Type.DIGEST: (_I, "$212.50 in seven days, 2 alerts: 16 to 22 November",
-        "Spent $212.50 in the seven days 16 to 22 November, 12 % more than before; 2 alerts.",
-        (("Spent", "$212.50 (18,204 calls)"), ("The span before", "$189.70 (12 % more than before)"),
-         ("Top feature", "summaries: $120.10"), ("Top model", "gpt-4o: $160.00"),
-         ("Budget, warning", "Research, a month: $412.50 of $500.00 (82.5 %)"),
-         ("Alert, warning", "80 % spent: Research, a month"),
-         ("Alert, warning", "Unusual spending: feature summaries"))),
-}  # fmt: skip
+
+def _limit() -> BudgetLimit:
+    return BudgetLimit(
+        pk=0, name="Research, a month", scope=Scope.EVERYONE, period=Period.MONTH, amount=_LIMIT, time_zone="UTC"
+    )
+
+
+def _month(at: datetime) -> tuple[datetime, datetime]:
+    start = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return start, (start + timedelta(days=32)).replace(day=1)
+
+
+def _crossing(type_: Type, *, threshold: str = "1", spent: str = "500.40", asked: str = "0") -> Callable:
+    def made(at: datetime) -> Finding:
+        start, end = _month(at)
+        window = BudgetWindow(limit=_limit(), starts_at=start, ends_at=end, limit_amount=_LIMIT, hard=True)
+        kind = Crossing.Kind.REFUSED if type_ == Type.REFUSED else Crossing.Kind.SPENT
+        crossing = Crossing(
+            window=window, kind=kind, threshold=Decimal(threshold), limit_amount=_LIMIT, spent=Decimal(spent),
+            held=Decimal(0), asked=Decimal(asked), crossed_at=at,
+        )  # fmt: skip
+        return wording.of_crossing(crossing, type_=type_, user_id=None)
+
+    return made
+
+
+def _increase(type_: Type) -> Callable:
+    def made(at: datetime) -> Finding:
+        people = get_user_model()
+        increase = BudgetIncrease(
+            limit=_limit(), amount=Decimal(100), until=at + timedelta(days=7), why="The evaluation of the new model.",
+            asked_by=people(email="alice@example.com"), asked_at=at, decided_by=people(email="dora@example.com"),
+            decided_at=at, decision_note="Let us talk first." if type_ == Type.INCREASE_REFUSED else "",
+        )  # fmt: skip
+        return wording.of_increase(increase, type_=type_)
+
+    return made
+
+
+def _forecast(at: datetime) -> Finding:
+    start, end = _month(at)
+    line = Standing(
+        limit_id=0, window_id=None, name="Research, a month", scope=Scope.EVERYONE, subject="", period=Period.MONTH,
+        hard=True, own=False, enforced=True, limit=_LIMIT, spent=Decimal("212.50"), held=Decimal(0), thresholds=(),
+        window_start=start, resets_at=end,
+    )  # fmt: skip
+    expected = Forecast(
+        expected=Decimal(640), low=Decimal(590), high=Decimal(700), exhausted_at=end - timedelta(days=5),
+        basis="pattern", slots=56,
+    )  # fmt: skip
+    return forecasts.say(_limit(), line, expected, at)
+
+
+def _unusual(at: datetime) -> Finding:
+    start = hour_of(at) - timedelta(hours=1)
+    same = (3.1, 4.2, 5.0, 6.2, 3.9, 4.4, 5.8, 4.0)
+    verdict = Verdict(unusual=True, normal=False, usual=4.3, same=same, score=9.0, rhythm=HOUR_OF_WEEK)
+    look = unusual.Look(Decimal("41.20"), start, start + timedelta(hours=1), False, verdict)
+    series = Series(dimension="feature", name="summaries", hours={}, days={}, hours_since=at)
+    return unusual.say(series, look, {}, _KEY, at)
+
+
+def _unpriced(at: datetime) -> Finding:
+    row = {"provider": "openai", "model": "gpt-next", "open": 12, "all": 40, "first": at - timedelta(hours=3)}
+    return unpriced.say_without_price(row, 12, Why(priceable=12), key=_KEY, at=at)
+
+
+def _rates(at: datetime) -> Finding:
+    change = rates.Change("input_tokens", "standard", "", 0, Decimal("2.5"), Decimal(3), 1_000_000, at)
+    use = {"cost": Decimal("149.40"), "input_tokens": Decimal(24_800_000)}
+    return rates.say("openai", "gpt-4o", [change], use)
+
+
+def _spool(say: Callable, **more: Any) -> Callable:
+    def made(at: datetime) -> Finding:
+        state = Stats(
+            folder=Path("/var/lib/costwatch/spool"), emitted=0, refused=3, damaged=0, rejected=0, recorded=18_204,
+            duplicates=0, conflicts=0, backlog_bytes=1_204_331, oldest_backlog_s=420.0, folder_bytes=295_279_001,
+            max_bytes=536_870_912, segments=4, recorder_alive=True, last_error="",
+        )  # fmt: skip
+        return say(state, _KEY, at, **dict.fromkeys(more, at))
+
+    return made
+
+
+def _died(at: datetime) -> Finding:
+    channel = Channel(pk=0, kind="slack", name="Slack", failures=5, failing_since=at - timedelta(days=1))
+    return dying.say_died(channel, "403 invalid_token", at)
+
+
+def _digest(at: datetime) -> Finding:
+    told = [
+        CostAlert(severity=Severity.WARNING, title="80 % spent: Research, a month"),
+        CostAlert(severity=Severity.WARNING, title="Unusual spending: feature summaries", resolved_at=at),
+    ]
+    return digest.say(
+        digest.Told(
+            span=digest.Span.before(at, weekly=True), of_one=False, now=Totals(calls=18_204, cost=Decimal("212.50")),
+            before=Totals(calls=15_110, cost=Decimal("189.70")),
+            top=[("feature", "summaries", Decimal("120.10")), ("model", "gpt-4o", Decimal(160))],
+            budgets=[("Budget, warning", "Research, a month: $412.50 of $500.00 (82.5 %)")], alerts=told, number=2,
+        ),
+        key=_KEY, user_id=None, at=at,
+    )  # fmt: skip
+
+
+_MADE: dict[str, Callable[[datetime], Finding]] = {
+    Type.THRESHOLD: _crossing(Type.THRESHOLD, threshold="0.8", spent="412.50"),
+    Type.EXCEEDED: _crossing(Type.EXCEEDED),
+    Type.REFUSED: _crossing(Type.REFUSED, spent="499.20", asked="1.10"),
+    Type.PAUSED: _crossing(Type.PAUSED),
+    Type.RESUMED: _crossing(Type.RESUMED),
+    Type.FORECAST: _forecast,
+    Type.UNUSUAL_SPEND: _unusual,
+    Type.UNPRICED: _unpriced,
+    Type.RATE_CHANGED: _rates,
+    Type.INCREASE_ASKED: _increase(Type.INCREASE_ASKED),
+    Type.INCREASE_APPROVED: _increase(Type.INCREASE_APPROVED),
+    Type.INCREASE_REFUSED: _increase(Type.INCREASE_REFUSED),
+    Type.RECORDER_BEHIND: _spool(health.say_behind),
+    Type.SPOOL_GROWING: _spool(health.say_growing),
+    Type.CALLS_LOST: _spool(health.say_lost, last_at=True),
+    Type.HOLDS_EXPIRED: lambda at: health.say_expired(8, 0, _KEY, at),
+    Type.LEDGER_STRAY: lambda at: health.say_stray(3, _KEY, at),
+    Type.CHANNEL_DIED: _died,
+    Type.MAIL_FAILING: lambda at: dying.say_no_mail("530 5.7.0 Authentication required.", at),
+    Type.DIGEST: _digest,
+}
 
 #: The types that have an example, as a list to choose from.
-TYPES = [(name, label) for name, label in Type.choices if name in _SAMPLES]
+TYPES = [(name, label) for name, label in Type.choices if name in _MADE]
 
 
 def sample(type_: str, *, at: datetime) -> CostAlert:
     """An example of a type. Raises `KeyError` where there is none."""
-    severity, title, text, facts = _SAMPLES[type_]
-    return CostAlert(
-        type=type_, severity=severity, title=title, text=text, facts=[list(fact) for fact in facts], occurred_at=at,
-        spent=Decimal("412.50"), limit_amount=Decimal(500),
-    )  # fmt: skip
+    return alert_of(_MADE[type_](at), at=at)
 
 
 def shown(user: Any, type_: str, *, kind: str, at: datetime) -> tuple[Preview, bool]:

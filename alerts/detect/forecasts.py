@@ -35,7 +35,7 @@ def find(every: Sequence[Standing], at: datetime) -> Iterator[Finding]:
     limits = BudgetLimit.objects.select_related("user", "group").in_bulk({line.limit_id for line in lines})
     for line in with_forecasts([line for line in lines if limits[line.limit_id].alerts_enabled], at=at):
         if line.forecast is not None and exceeds(line, line.forecast, told=_key(line) in told, at=at):
-            yield _finding(limits[line.limit_id], line, line.forecast, at)
+            yield say(limits[line.limit_id], line, line.forecast, at)
 
 
 def exceeds(line: Standing, forecast: Forecast, *, told: bool, at: datetime) -> bool:
@@ -91,7 +91,7 @@ def _key(line: Standing) -> str:
     return f"{Type.FORECAST}:{line.limit_id}:{line.period}:{line.window_start:%Y%m%dT%H%M%SZ}:{line.subject}"
 
 
-def _finding(limit: BudgetLimit, line: Standing, forecast: Forecast, at: datetime) -> Finding:
+def say(limit: BudgetLimit, line: Standing, forecast: Forecast, at: datetime) -> Finding:
     name = called(limit, line.subject)
     when = f"{moment(forecast.exhausted_at, limit.time_zone)}" if forecast.exhausted_at else ""
     ends = moment(line.resets_at, limit.time_zone)

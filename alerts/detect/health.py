@@ -59,17 +59,23 @@ def behind(state: Stats, at: datetime) -> Iterator[Finding]:
     waits_s = state.oldest_backlog_s
     episodes, name = _episodes(Type.RECORDER_BEHIND, state)
     if state.backlog_bytes and waits_s > (CAUGHT_UP_S if name in episodes.open else BEHIND_S):
-        yield _finding(
-            Type.RECORDER_BEHIND, episodes.key(name, at=at), at,
-            severity=Severity.CRITICAL if waits_s > BEHIND_CRITICAL_S else Severity.WARNING,
-            title="Calls wait to be recorded",
-            text=f"{state.backlog_bytes:,} bytes of calls wait on {socket.gethostname()}, the oldest for "
-            f"{int(waits_s // 60)} minutes: costs and limits do not know of them yet. Is the database reachable, and "
-            "does the worker run? manage.py doctor says more.",
-            facts=(("Waits since", f"{int(waits_s // 60)} minutes"), ("Waiting", f"{state.backlog_bytes:,} bytes"),
-                   *((("Last error", state.last_error[:200]),) if state.last_error else ())),
-            details={"lag_s": int(waits_s), "backlog_bytes": state.backlog_bytes},
-        )  # fmt: skip
+        yield say_behind(state, episodes.key(name, at=at), at)
+
+
+def say_behind(state: Stats, key: str, at: datetime) -> Finding:
+    """How many calls wait, and since when."""
+    waits_s = state.oldest_backlog_s
+    return _finding(
+        Type.RECORDER_BEHIND, key, at,
+        severity=Severity.CRITICAL if waits_s > BEHIND_CRITICAL_S else Severity.WARNING,
+        title="Calls wait to be recorded",
+        text=f"{state.backlog_bytes:,} bytes of calls wait on {socket.gethostname()}, the oldest for "
+        f"{int(waits_s // 60)} minutes: costs and limits do not know of them yet. Is the database reachable, and "
+        "does the worker run? manage.py doctor says more.",
+        facts=(("Waits since", f"{int(waits_s // 60)} minutes"), ("Waiting", f"{state.backlog_bytes:,} bytes"),
+               *((("Last error", state.last_error[:200]),) if state.last_error else ())),
+        details={"lag_s": int(waits_s), "backlog_bytes": state.backlog_bytes},
+    )  # fmt: skip
 
 
 def growing(state: Stats, at: datetime) -> Iterator[Finding]:
@@ -77,15 +83,21 @@ def growing(state: Stats, at: datetime) -> Iterator[Finding]:
     used = state.folder_bytes / state.max_bytes if state.max_bytes else 0.0
     episodes, name = _episodes(Type.SPOOL_GROWING, state)
     if used > (ROOM if name in episodes.open else FULL):
-        yield _finding(
-            Type.SPOOL_GROWING, episodes.key(name, at=at), at,
-            severity=Severity.CRITICAL if used > FULL_CRITICAL else Severity.WARNING,
-            title=f"The spool is {used:.0%} full",
-            text=f"{state.folder_bytes:,} of {state.max_bytes:,} bytes are used on {socket.gethostname()}. When it is "
-            "full, calls are lost. Record what waits (manage.py record_spool), or raise SPOOL_MAX_MB.",
-            facts=(("Used", f"{state.folder_bytes:,} bytes"), ("Room for", f"{state.max_bytes:,} bytes")),
-            details={"folder_bytes": state.folder_bytes, "max_bytes": state.max_bytes},
-        )  # fmt: skip
+        yield say_growing(state, episodes.key(name, at=at), at)
+
+
+def say_growing(state: Stats, key: str, at: datetime) -> Finding:
+    """How full it is."""
+    used = state.folder_bytes / state.max_bytes
+    return _finding(
+        Type.SPOOL_GROWING, key, at,
+        severity=Severity.CRITICAL if used > FULL_CRITICAL else Severity.WARNING,
+        title=f"The spool is {used:.0%} full",
+        text=f"{state.folder_bytes:,} of {state.max_bytes:,} bytes are used on {socket.gethostname()}. When it is "
+        "full, calls are lost. Record what waits (manage.py record_spool), or raise SPOOL_MAX_MB.",
+        facts=(("Used", f"{state.folder_bytes:,} bytes"), ("Room for", f"{state.max_bytes:,} bytes")),
+        details={"folder_bytes": state.folder_bytes, "max_bytes": state.max_bytes},
+    )  # fmt: skip
 
 
 def lost(state: Stats, at: datetime) -> Iterator[Finding]:
@@ -96,17 +108,23 @@ def lost(state: Stats, at: datetime) -> Iterator[Finding]:
     more = any(now[kind] > int(seen.get(kind, 0)) for kind in now)
     last_at = at if more else datetime.fromisoformat(seen.get("last_at", at.isoformat()))
     if more or (name in episodes.open and at - last_at < LOST_FOR):
-        yield _finding(
-            Type.CALLS_LOST, episodes.key(name, at=at), at, severity=Severity.CRITICAL,
-            title="Calls were not recorded",
-            text=f"Since the spool of {socket.gethostname()} was made, {state.refused:,} calls were lost because it "
-            f"was full or not writable, {state.rejected:,} could not be recorded and {state.damaged:,} lines were "
-            f"damaged. The folder {Path(state.folder) / 'rejected'} keeps the latter two, with the reason. Compare "
-            "with the provider's bill for that time.",
-            facts=(("Lost", f"{state.refused:,}"), ("Could not be recorded", f"{state.rejected:,}"),
-                   ("Damaged", f"{state.damaged:,}")),
-            details={**now, "last_at": last_at.isoformat()}, count=max(1, sum(now.values())),
-        )  # fmt: skip
+        yield say_lost(state, episodes.key(name, at=at), at, last_at=last_at)
+
+
+def say_lost(state: Stats, key: str, at: datetime, *, last_at: datetime) -> Finding:
+    """How many were lost, and where what is left of them is."""
+    now = {"refused": state.refused, "rejected": state.rejected, "damaged": state.damaged}
+    return _finding(
+        Type.CALLS_LOST, key, at, severity=Severity.CRITICAL,
+        title="Calls were not recorded",
+        text=f"Since the spool of {socket.gethostname()} was made, {state.refused:,} calls were lost because it "
+        f"was full or not writable, {state.rejected:,} could not be recorded and {state.damaged:,} lines were "
+        f"damaged. The folder {Path(state.folder) / 'rejected'} keeps the latter two, with the reason. Compare "
+        "with the provider's bill for that time.",
+        facts=(("Lost", f"{state.refused:,}"), ("Could not be recorded", f"{state.rejected:,}"),
+               ("Damaged", f"{state.damaged:,}")),
+        details={**now, "last_at": last_at.isoformat()}, count=max(1, sum(now.values())),
+    )  # fmt: skip
 
 
 def expired_holds(at: datetime) -> Iterator[Finding]:
@@ -117,34 +135,43 @@ def expired_holds(at: datetime) -> Iterator[Finding]:
     expired = Hold.objects.filter(state=Hold.State.EXPIRED, resolved_at__gt=since).values("pk")[:_MOST].count()
     late = Hold.objects.filter(state=Hold.State.OPEN, expires_at__lt=at - SWEEP_LATE).values("pk")[:_MOST].count()
     if late or expired >= (EXPIRED_OVER if name in episodes.open else EXPIRED):
-        text = (
-            f"Of {expired:,} calls nothing was heard within the last 24 hours: processes died, or never said how their "
-            "calls ended. They count at what they could have cost, until the truth arrives."
-        )
-        if late:
-            text += f" {late:,} more holds are over their time and were not counted: does the worker run?"
-        yield _finding(
-            Type.HOLDS_EXPIRED, episodes.key(name, at=at), at,
-            severity=Severity.CRITICAL if late else Severity.WARNING,
-            title="Calls were never heard of again", text=text,
-            facts=(("Within 24 hours", f"{expired:,}"), ("Not counted yet", f"{late:,}")),
-            details={"expired": expired, "late": late}, count=max(1, expired + late),
-        )  # fmt: skip
+        yield say_expired(expired, late, episodes.key(name, at=at), at)
+
+
+def say_expired(expired: int, late: int, key: str, at: datetime) -> Finding:
+    """Of how many calls nothing was heard, and how many of them nobody sweeps."""
+    text = (
+        f"Of {expired:,} calls nothing was heard within the last 24 hours: processes died, or never said how their "
+        "calls ended. They count at what they could have cost, until the truth arrives."
+    )
+    if late:
+        text += f" {late:,} more holds are over their time and were not counted: does the worker run?"
+    return _finding(
+        Type.HOLDS_EXPIRED, key, at,
+        severity=Severity.CRITICAL if late else Severity.WARNING,
+        title="Calls were never heard of again", text=text,
+        facts=(("Within 24 hours", f"{expired:,}"), ("Not counted yet", f"{late:,}")),
+        details={"expired": expired, "late": late}, count=max(1, expired + late),
+    )  # fmt: skip
 
 
 def stray_rows(at: datetime) -> Iterator[Finding]:
     """Rows of the ledger in its default partition, on PostgreSQL."""
     episodes = Episodes(Type.LEDGER_STRAY, anew_after=ANEW_AFTER)
     if stray := ledger.default_partition_rows(at_most=_MOST):
-        yield _finding(
-            Type.LEDGER_STRAY, episodes.key(about(Type.LEDGER_STRAY), at=at), at,
-            severity=Severity.WARNING,
-            title="Rows of the ledger are in no month's partition",
-            text=f"{stray:,} rows stand in the default partition. Their months cannot be partitioned while they are "
-            "there: docs/operations.md says what to do.",
-            facts=(("Rows", f"{stray:,}{' or more' if stray >= _MOST else ''}"),),
-            details={"rows": stray}, count=stray,
-        )  # fmt: skip
+        yield say_stray(stray, episodes.key(about(Type.LEDGER_STRAY), at=at), at)
+
+
+def say_stray(stray: int, key: str, at: datetime) -> Finding:
+    """How many rows are out of place."""
+    return _finding(
+        Type.LEDGER_STRAY, key, at, severity=Severity.WARNING,
+        title="Rows of the ledger are in no month's partition",
+        text=f"{stray:,} rows stand in the default partition. Their months cannot be partitioned while they are "
+        "there: docs/operations.md says what to do.",
+        facts=(("Rows", f"{stray:,}{' or more' if stray >= _MOST else ''}"),),
+        details={"rows": stray}, count=stray,
+    )  # fmt: skip
 
 
 def _about(type_: Type, state: Stats) -> str:

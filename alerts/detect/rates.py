@@ -70,7 +70,7 @@ def find(at: datetime) -> Iterator[Finding]:
         for change in changes_of(provider, model, since=since, at=at):
             days[change.at.astimezone(UTC).date()].append(change)
         for _, changes in sorted(days.items()):
-            yield _finding(provider, model, changes, use)
+            yield say(provider, model, changes, use)
 
 
 def _in_use(since: datetime, at: datetime) -> dict[tuple[str, str], dict[str, Decimal]]:
@@ -131,7 +131,7 @@ def _in_force(rows: Sequence[Rate], at: datetime) -> Rate | None:
     return None
 
 
-def _finding(provider: str, model: str, changes: Sequence[Change], use: dict[str, Decimal]) -> Finding:
+def say(provider: str, model: str, changes: Sequence[Change], use: dict[str, Decimal]) -> Finding:
     name = cut(f"{provider} {model}")
     at = changes[0].at
     known = [c for c in changes if c.tier == _IN_FULL and not c.variant and not c.above_context_tokens]

@@ -41,7 +41,7 @@ def find(at: datetime) -> Iterator[Finding]:
         own = why.of(row["provider"], row["model"])
         unknown = min(own.unknown, row["open"])
         if row["open"] > unknown:
-            yield _without_price(episodes, row, row["open"] - unknown, own, at)
+            yield say_without_price(row, row["open"] - unknown, own, key=_key(episodes, row, at), at=at)
         if unknown and unknown >= row["all"] * MANY_WITHOUT_USAGE:
             yield _without_usage(episodes, row, unknown, at)
 
@@ -54,12 +54,17 @@ def _told_of(episodes: Episodes, rows: QuerySet, *, but: list[dict]) -> list[dic
     return [row for row in rows.filter(model__in=models) if (row["provider"], row["model"]) in known]
 
 
-def _without_price(episodes: Episodes, row: dict, count: int, why: Why, at: datetime) -> Finding:
+def _key(episodes: Episodes, row: dict, at: datetime) -> str:
+    return episodes.key(about(Type.UNPRICED, row["provider"], row["model"]), at=at)
+
+
+def say_without_price(row: dict, count: int, why: Why, *, key: str, at: datetime) -> Finding:
+    """How many calls of a model have no price, why, and what to do."""
     name = _name(row)
     reason = f"Of the newest: {cut(why.reason)}. " if why.reason else ""
     return _finding(
         row, count, at,
-        key=episodes.key(about(Type.UNPRICED, row["provider"], row["model"]), at=at),
+        key=key,
         severity=Severity.WARNING,
         title=f"No price for calls of {name}",
         text=f"{_calls(count)} of {name} could not be priced: sums leave them out, and say so. {reason}"

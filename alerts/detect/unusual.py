@@ -64,10 +64,10 @@ def find(at: datetime) -> Iterator[Finding]:
             continue
         if series.dimension == "user":
             emails = emails_of([int(series.name)])
-        yield _finding(series, told, emails, episodes.key(what, at=at), at)
+        yield say(series, told, emails, episodes.key(what, at=at), at)
         if series.dimension == "user" and emails:
             own = about(Type.UNUSUAL_SPEND, "own", series.name)
-            yield _finding(series, told, emails, episodes.key(own, at=at), at, own=True)
+            yield say(series, told, emails, episodes.key(own, at=at), at, own=True)
 
 
 def looks_at(series: Series, *, at: datetime) -> list[Look]:
@@ -104,9 +104,7 @@ def _still(looks: list[Look], details: dict) -> Look | None:
     return next((look for look in same if not look.verdict.normal), None)
 
 
-def _finding(
-    series: Series, look: Look, emails: dict[int, str], key: str, at: datetime, *, own: bool = False
-) -> Finding:
+def say(series: Series, look: Look, emails: dict[int, str], key: str, at: datetime, *, own: bool = False) -> Finding:
     whose = _whose(series, emails)
     usual, span = usually(look.verdict), span_of(look)
     excess = look.spent - Decimal(look.verdict.usual)

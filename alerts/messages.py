@@ -72,6 +72,7 @@ class Message:
     resolved: bool = False  # the alert no longer holds
     test: bool = False  # somebody asked for a test
     data: Mapping[str, object] = field(default_factory=dict)
+    body: str = ""  # what a webhook was sent at the first attempt, where this is a later one
 
     def __post_init__(self) -> None:
         facts = tuple((clean(label), clean(value)) for label, value in self.facts[:FACTS])
@@ -92,7 +93,9 @@ class Message:
             object.__setattr__(self, name, value)
 
 
-def render(alert: CostAlert, *, delivery_id: UUID | str, recipient: str = "", zone: ZoneInfo | None = None) -> Message:
+def render(
+    alert: CostAlert, *, delivery_id: UUID | str, recipient: str = "", zone: ZoneInfo | None = None, body: str = ""
+) -> Message:
     """The message of one delivery of an alert. Asks the database for nothing."""
     return Message(
         delivery_id=str(delivery_id),
@@ -109,6 +112,7 @@ def render(alert: CostAlert, *, delivery_id: UUID | str, recipient: str = "", zo
         recipient=recipient,
         count=alert.count,
         resolved=alert.resolved_at is not None,
+        body=body,
         data={
             "user_id": alert.user_id,
             "limit_id": alert.limit_id,

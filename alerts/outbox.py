@@ -129,8 +129,17 @@ def claim(
         for delivery in taken:
             delivery.state, delivery.next_at = Delivery.State.CLAIMED, at + LEASE
             delivery.attempts += 1
-        Delivery.objects.bulk_update(taken, ["state", "next_at", "attempts"])
+            delivery.body = _body(delivery)
+        Delivery.objects.bulk_update(taken, ["state", "next_at", "attempts", "body"])
     return taken, len(ids)
+
+
+def _body(delivery: Delivery) -> str:
+    try:
+        return sending.body_of(delivery)
+    except Exception:  # it is told when the message is made to be sent
+        logger.exception("The body of a delivery could not be made.")
+        return ""
 
 
 def _of_channel(channel: Channel, waiting: list[Delivery], *, at: datetime, most: int) -> list[Delivery]:
@@ -231,7 +240,7 @@ def write_down(delivery: Delivery, answer: Answer, *, at: datetime) -> str:
     if answer.result == "sent":
         # Also where the lease ran out and another worker has it: it need not be sent again.
         state, wait = Delivery.State.SENT, None
-        changed = mine.update(state=state, sent_at=at, answer=answer.text, last_error="")
+        changed = mine.update(state=state, sent_at=at, answer=answer.text, last_error="", body="")
         note_success(delivery.channel_id, at=at, kind=delivery.channel_kind)
     else:
         lasting = answer.result in ("permanent", "gone")

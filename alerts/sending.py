@@ -83,13 +83,24 @@ def unavailable(kind: str) -> str:
 def parcel(delivery: Delivery) -> Parcel:
     """What is sent for a delivery. Raises `Permanent` where the channel's secrets cannot be read."""
     channel = delivery.channel
-    message = messages.render(
+    return Parcel(channel.kind, _message(delivery), dict(channel.config), open_secrets(channel), goes_inside(channel))
+
+
+def body_of(delivery: Delivery) -> str:
+    """What is kept of a delivery before it is sent, so that each attempt sends the same; "" for most kinds."""
+    if delivery.body or delivery.channel.kind not in channels.kinds():
+        return delivery.body
+    return channels.kind_of(delivery.channel.kind).body(_message(delivery))
+
+
+def _message(delivery: Delivery) -> messages.Message:
+    return messages.render(
         delivery.alert,
         delivery_id=delivery.pk,
         recipient=delivery.recipient,
-        zone=ZoneInfo(channel.time_zone),
+        zone=ZoneInfo(delivery.channel.time_zone),
+        body=delivery.body,
     )
-    return Parcel(channel.kind, message, dict(channel.config), open_secrets(channel), goes_inside(channel))
 
 
 def open_secrets(channel: Channel) -> dict[str, Any]:

@@ -110,9 +110,17 @@ def always() -> str:
     return ""
 
 
+def no_body(message: Message) -> str:
+    """Each attempt tells the alert as it is then."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of channel. `send(config, secrets, message)` raises what `alerts.channels.errors` names."""
+    """One kind of channel. `send(config, secrets, message)` raises what `alerts.channels.errors` names.
+
+    `body`: what is to be the same at each attempt, for receivers that are told so.
+    """
 
     name: str
     label: str
@@ -123,6 +131,7 @@ class Kind:
     check: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, str]] = nothing
     recipients: Callable[[Mapping[str, Any], str], Sequence[str]] = one
     unavailable: Callable[[], str] = always
+    body: Callable[[Message], str] = no_body
 
     @property
     def veiled_names(self) -> frozenset[str]:

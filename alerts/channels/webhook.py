@@ -74,7 +74,11 @@ def _exceptions(inside: bool) -> Exceptions:
 
 
 def content(message: Message) -> bytes:
-    """The body: the same bytes for every attempt."""
+    """The body. Later attempts of a delivery have that of the first one, although the alert may have changed since: a
+    receiver that knows the id has the same.
+    """
+    if message.body:
+        return message.body.encode()
     told = {
         "type": f"alert.{message.type}",
         "timestamp": message.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -178,4 +182,5 @@ KIND = Kind(
     send,
     preview,
     check=check,
+    body=lambda message: content(message).decode(),
 )  # fmt: skip

@@ -77,6 +77,19 @@ def test_errors_are_tried_again_with_the_same_id_until_one_try_is_taken(receiver
     assert (channel.failures, channel.failing_since) == (0, None), "what failed before is forgotten"
 
 
+def test_every_attempt_sends_the_same_bytes_although_the_alert_has_changed(receiver, clock):
+    webhook(receiver)
+    tell()
+    receiver.answer(500, 500, 200)
+    for change in ({"title": "Alert 0, more of it", "count": 7}, {"resolved_at": NOON}, {}):
+        deliver_due(clock=clock)
+        CostAlert.objects.update(**(change or {"text": "over"}))
+        clock.forward(minutes=1)
+    assert states() == ["sent"] and len(receiver.taken) == 3
+    assert len({(taken.headers["webhook-id"], taken.body) for taken in receiver.taken}) == 1
+    assert Delivery.objects.get().body == "", "it is kept no longer than it is needed"
+
+
 def test_waits_grow_and_vary_and_end(receiver, clock):
     webhook(receiver)
     tell()

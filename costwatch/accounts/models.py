@@ -125,7 +125,7 @@ class ApiKey(AbstractAuthToken):
 
 
 class LoginCount(models.Model):
-    """How many logins were tried in a minute, for one account or from one address (hashed). See `attempts`."""
+    """How many logins were tried, or requests refused, in a minute: for an account or from an address (hashed)."""
 
     key = models.CharField(max_length=60, primary_key=True)
     minute = models.BigIntegerField(db_index=True, help_text="minutes since 1970")

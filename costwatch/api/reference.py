@@ -28,7 +28,8 @@ Made from the schema (`.venv/bin/python -m costwatch.api.reference > docs/refere
 - **Errors** are problem+json (RFC 9457): `title`, `status`, `detail`, and `errors` by the name of the field. Parameters and
   values that are not known are refused by name, with the valid ones. A call refused by a budget is answered 402 instead,
   and 503 where the budget cannot be checked.
-- **Bounds.** Bodies: 64 KiB unless said otherwise. Requests: `API_REQUESTS_PER_MINUTE`; 429 with `Retry-After` beyond.
+- **Bounds.** Bodies: 64 KiB unless said otherwise. Requests: `API_REQUESTS_PER_MINUTE` of a key or account, and as
+  many refused ones (401, 403) of an address; 429 with `Retry-After` beyond.
 
 ## What reports are made from
 

@@ -70,7 +70,7 @@ def detail(limit_id: int, *, user: Any, subject: str = "", at: datetime) -> Deta
         return None
     line = next((line for line in lines if line.subject == subject), None) or next(iter(lines), None)
     if line is not None:
-        [line] = with_forecasts([line], at=at)
+        [line] = with_forecasts([line], at=at, remember=True)
     own_only = row.scope in EACH and not sees_all
     of_subject = Q(subject=line.subject if line else "") if line or own_only else Q()
     names = names_of(other.subject for other in lines)

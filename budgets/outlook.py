@@ -31,7 +31,7 @@ AHEAD_DAYS = 366
 _HOUR = timedelta(hours=1)
 _BY_HOUR = (Scope.EVERYONE, Scope.PROVIDER, Scope.MODEL)
 _ONE = Decimal(1)
-_REMEMBERED_S = 600
+_REMEMBERED_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ def with_forecasts(
 ) -> list[Standing]:
     """The same lines, each with the forecast of its window.
 
-    With `remember`, the days that are over are read once in ten minutes: for pages that are looked at all day.
+    With `remember`, the days that are over are read once a minute, and what a caller knows is remembered for the
+    others: for pages that are looked at all day, so that all of them tell the same of a limit.
     """
     history = _History(at, known, remember=remember)
     return [replace(line, forecast=history.forecast(line)) for line in lines]
@@ -104,6 +105,10 @@ class _History:
             costs = self._known_days(key)
             if costs is None:
                 costs = self._read(("days", key, until), lambda: daily_costs(period=period, **_filters(key)))
+            elif self.remember:
+                cache.set(
+                    _name(("days", key, until)), {day: costs[day] for day in period.days if day in costs}, _REMEMBERED_S
+                )
             self.days[key] = [Past(day.weekday(), costs.get(day, Decimal(0))) for day in period.days]
         return self.days[key]
 
@@ -132,8 +137,7 @@ class _History:
     def _read(self, what: tuple, read: Callable[[], dict]) -> dict:
         if not self.remember:
             return read()
-        name = "outlook:" + hashlib.sha256(repr(what).encode()).hexdigest()
-        return cache.get_or_set(name, read, _REMEMBERED_S)
+        return cache.get_or_set(_name(what), read, _REMEMBERED_S)
 
     def _days_ahead(self, ends_at: datetime | None) -> list[Ahead]:
         """The rest of today and the days until the window ends, the last of them in part."""
@@ -168,6 +172,8 @@ class _History:
             costs = self._known_hours(_Key(Scope.EVERYONE))
             if costs is None:
                 costs = self._read(("profile", end), lambda: hourly_costs(start=start, end=end))
+            elif self.remember:
+                cache.set(_name(("profile", end)), dict(costs), _REMEMBERED_S)
             costs = {hour: cost for hour, cost in costs.items() if start <= hour < end}
             sums = [Decimal(0)] * 24
             for hour, cost in costs.items():
@@ -177,6 +183,10 @@ class _History:
             even = _ONE / 24
             self._profile = [even] * 24 if total <= 0 else [s / total * 9 / 10 + even / 10 for s in sums]
         return self._profile
+
+
+def _name(what: tuple) -> str:
+    return "outlook:" + hashlib.sha256(repr(what).encode()).hexdigest()
 
 
 def _hours_ahead(at: datetime, ends_at: datetime | None, zone: str) -> list[Ahead]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -25,6 +25,7 @@ HOURS_DAYS = 16
 #: Hours that no rollup has are read from the ledger up to so many calls.
 MOST_CALLS_BY_HOUR = 2_000
 ZERO = Decimal(0)
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,8 @@ class Figure:
 
     name: str  # today, week, month
     now: Sums
-    before: Decimal  # USD of what it is compared with
-    compared: Decimal | None  # USD of this span that stands against `before`; None: the span before is whole
+    before: Decimal  # USD of the span before, up to the same moment of it
+    is_exact: bool  # whether that moment's day is known by the hour; else a part of it counts as the time does
     before_period: Period
 
 
@@ -62,7 +63,7 @@ class Spending:
 
 
 def figures(*, at: datetime, filters: Mapping[str, str]) -> Figures | None:
-    """Today, this week and this month; None where no sums are kept for these filters together. One query."""
+    """Today, this week and this month; None where no sums are kept for these filters together. One query, or two."""
     month = periods.month(at)
     last = _before_month(month)
     until, ago = day_of(at) + timedelta(days=1), day_of(last.starts_at + (at - month.starts_at))
@@ -70,17 +71,33 @@ def figures(*, at: datetime, filters: Mapping[str, str]) -> Figures | None:
     line = overview.timeline(since=_since(at), until=until, filters=filters, hours_of=hours_of)
     if line is None:
         return None
-    spans = (
-        _figure("today", periods.today(at), _shifted(periods.today(at), 1), at, line),
-        _figure("week", periods.week(at), _shifted(periods.week(at), 7), at, line),
-        _figure("month", month, last, at, line),
-    )
+    spans = {
+        "today": (periods.today(at), _shifted(periods.today(at), 1)),
+        "week": (periods.week(at), _shifted(periods.week(at), 7)),
+        "month": (month, last),
+    }
+    parts = _parts_of_days(line, spans.values(), at=at, filters=filters) if line.hours is None else {}
     return Figures(
-        spans=spans,
+        spans=[_figure(name, now, before, at, line, parts) for name, (now, before) in spans.items()],
         forecast=month_forecast(line, at=at),
         last_month=line.of(last).cost,
         line=line,
     )
+
+
+def _parts_of_days(
+    line: Timeline, spans: Iterable[tuple[Period, Period]], *, at: datetime, filters: Mapping[str, str]
+) -> dict[date, Decimal]:
+    """What of the days that figures are compared with was spent up to the same moment, of one user who made no more
+    calls on them than are read; of other filters without hours nothing is known. At most one query.
+    """
+    if set(filters) != {"user"} or filters["user"] == "0":
+        return {}
+    moments = {day_of(then): then for now, before in spans if (then := before.starts_at + (at - now.starts_at))}
+    wanted = {day: then for day, then in moments.items() if day in line.days}
+    if not wanted or sum(line.days[day].calls for day in wanted) > MOST_CALLS_BY_HOUR:
+        return {}
+    return overview.costs_until(wanted, user_id=int(filters["user"]))
 
 
 def spending(
@@ -244,16 +261,17 @@ def _shifted(period: Period, days: int) -> Period:
     return Period(period.start - timedelta(days=days), period.end - timedelta(days=days))
 
 
-def _figure(name: str, period: Period, before: Period, at: datetime, line: Timeline) -> Figure:
-    """With hours: to the same moment of the span before. With days alone: what the whole days of both have cost."""
-    now = line.of(period)
+def _figure(name: str, period: Period, before: Period, at: datetime, line: Timeline, parts: Mapping) -> Figure:
+    """A span against the one before, up to the same moment of it."""
     moment = min(before.starts_at + (at - period.starts_at), before.ends_at)
     then = line.until(before, moment)
-    if then is not None:
-        return Figure(name=name, now=now, before=then.cost, compared=now.cost, before_period=before)
-    whole = (day_of(at) - period.start).days
-    if not whole:
-        return Figure(name=name, now=now, before=line.of(before).cost, compared=None, before_period=before)
-    earlier = Period(before.start, min(before.start + timedelta(days=whole), before.end))
-    compared = line.of(Period(period.start, period.start + timedelta(days=whole))).cost
-    return Figure(name=name, now=now, before=line.of(earlier).cost, compared=compared, before_period=earlier)
+    exact = then is not None
+    if then is None:
+        whole = [day for day in before.days if start_of(day + timedelta(days=1)) <= moment]
+        then, last = sum((line.days.get(day, Sums()) for day in whole), Sums()), day_of(moment)
+        exact = last not in before.days or last not in line.days or last in parts
+        if last in before.days:
+            gone, length = moment - start_of(last), start_of(last + timedelta(days=1)) - start_of(last)
+            even = line.days.get(last, Sums()).cost * Decimal(gone // _SECOND) / Decimal(length // _SECOND)
+            then += Sums(cost=parts.get(last, even))
+    return Figure(name=name, now=line.of(period), before=then.cost, is_exact=exact, before_period=before)

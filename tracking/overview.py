@@ -241,6 +241,21 @@ def hours_of_few(
     return [Stack(name=name, costs=line) for name, line in costs.items()]
 
 
+def costs_until(moments: Mapping[date, datetime], *, user_id: int) -> dict[date, Decimal]:
+    """What calls of one user cost on each of some days up to a moment of it.
+
+    One read along the index by user and time, for few days with few calls: it reads each of them.
+    """
+    spans = Q()
+    for day, moment in moments.items():
+        spans |= Q(occurred_at__gte=start_of(day), occurred_at__lt=moment)
+    costs = dict.fromkeys(moments, ZERO)
+    rows = ApiUsageLog.objects.filter(spans, user_id=user_id).exclude(cost=None)
+    for at, cost in rows.order_by("-occurred_at").values_list("occurred_at", "cost")[:MOST_ROWS]:
+        costs[day_of(at)] += cost
+    return costs
+
+
 def live_mark(*, at: datetime, user_id: int | None = None) -> str:
     """Changes with every call of today and yesterday that is recorded or corrected: of one user, or of everybody."""
     since = day_of(at) - timedelta(days=1)

@@ -67,7 +67,7 @@ def lines_of_user(user, *, at: datetime) -> list[BudgetLine]:
     """The limits that bind a user, the one with the least left first."""
     lines = [line for line in standings_of_user(user.pk, at=at) if line.enforced]
     lines.sort(key=lambda line: (-line.percent, line.remaining))
-    return [line_of(line) for line in with_forecasts(lines, at=at)]
+    return [line_of(line) for line in with_forecasts(lines, at=at, remember=True)]
 
 
 @login_required

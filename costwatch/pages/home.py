@@ -138,33 +138,29 @@ def _dimensions(asked: Asked) -> list[str]:
 def _stats(asked: Asked, figures: Figures) -> list[dict[str, Any]]:
     stats = [_stat(asked, figure) for figure in figures.spans]
     expected = figures.forecast
-    if expected is None or expected.expected is None:
+    if expected is None or expected.expected is None or expected.low is None:  # no range: it is a guess
         return [*stats, {"title": "Forecast for the month", "value": "–", "note": "too early to tell"}]
-    ends = f"{usd(expected.low)} to {usd(expected.high)}" if expected.low is not None else ""
+    ends = f"{usd(expected.low)} to {usd(expected.high)}"
     last = figures.last_month
     stats.append({
         "title": "Forecast for the month", "value": usd(expected.expected), "range": ends,
-        "change": change(expected.expected, last), "before": f"{usd(last)} last month" if last else "",
+        "change": change(expected.expected, last), "before": f"{usd(last)} last month",
     })  # fmt: skip
     return stats
 
 
 def _stat(asked: Asked, figure: Figure) -> dict[str, Any]:
-    """A figure and what it is compared with, in words: up to the same moment, or the whole days before today."""
+    """A figure against the span before up to the same moment."""
     before = _BEFORE[figure.name]
-    if figure.compared is None:
-        words, moved = f"{usd(figure.before)} {before}, all of it", None
-    elif figure.compared == figure.now.cost:
-        words, moved = f"{usd(figure.before)} {before} by now", change(figure.compared, figure.before)
-    else:
-        words, moved = f"{usd(figure.before)} {before}, without today", change(figure.compared, figure.before)
+    words = f"{'' if figure.is_exact else 'about '}{usd(figure.before)} {before} by now"
+    moved = change(figure.now.cost, figure.before)
     link = asked.link(period=figure.name)
     if figure.name == "week":
         monday = figure.before_period.start + timedelta(days=7)
         link = asked.link(period="custom", since=monday, until=day_of(asked.now))
     return {
         "title": _TITLES[figure.name], "value": usd(figure.now.cost), "change": moved,
-        "before": words if figure.before else "", "unpriced": figure.now.unpriced, "link": link,
+        "before": words, "unpriced": figure.now.unpriced, "link": link,
         "note": f"{quantity(figure.now.calls)} call{'' if figure.now.calls == 1 else 's'}",
     }  # fmt: skip
 

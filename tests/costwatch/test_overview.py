@@ -6,6 +6,7 @@ from decimal import Decimal
 from html import unescape
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -71,7 +72,7 @@ class TestWhoSeesWhat:
         workspace.call(user=owner, feature="summary")
         workspace.call(user=member, feature="not for Alice")
         html = page_of(client, owner)
-        assert figure(html, "Today") == ("$0.0009", "2 calls")
+        assert figure(html, "Today") == ("$0.0009", "$0.00 yesterday by now 2 calls")
         assert shares(html, "feature") == [["summary", "$0.0009", "100 %", "new"]]
         assert "not for Alice" not in html and member.email not in html and 'id="by-user"' not in html
         assert member.email not in page_of(client, owner, f"/?user={member.pk}&by=user")
@@ -82,16 +83,16 @@ class TestWhoSeesWhat:
         workspace.call()
         html = page_of(client, staff)
         assert {row[0] for row in shares(html, "user")} == {owner.email, member.email, "nobody’s"}
-        assert figure(html, "Today")[1] == "3 calls"
+        assert figure(html, "Today")[1].endswith("now 3 calls")
         html = page_of(client, staff, f"/?user={member.pk}")
-        assert figure(html, "Today")[1] == "1 call" and owner.email not in html
+        assert figure(html, "Today")[1].endswith("now 1 call") and owner.email not in html
 
     def test_staff_without_the_permission_see_their_own_alone(self, client, workspace, owner, django_user_model):
         clerk = django_user_model.objects.create_user(email="erin@example.com", password="x", is_staff=True)
         workspace.call(user=owner, feature="not for Erin")
         workspace.call(user=clerk)
         html = page_of(client, clerk)
-        assert "not for Erin" not in html and figure(html, "Today")[1] == "1 call"
+        assert "not for Erin" not in html and figure(html, "Today")[1].endswith("now 1 call")
 
     def test_an_empty_workspace_shows_how_to_send_the_first_call(self, client, owner):
         html = page_of(client, owner)
@@ -108,13 +109,28 @@ class TestFigures:
         assert figure(html, "This week")[1].startswith("+200 % $0.00045 last week by now")
         assert figure(html, "This month")[0] == "$0.0018"
 
-    def test_one_users_days_are_compared_without_today(self, at_noon, client, owner):
+    def test_one_users_spans_are_compared_up_to_the_same_moment_too(self, at_noon, client, owner, monkeypatch):
         for days in (0, 1, 7, 8):
             at_noon.call(user=owner, days_ago=days)
         at_noon.call(user=owner, days_ago=2)
+        at_noon.call(user=owner, days_ago=1 - 0.2)  # yesterday, later than noon: not part of the comparison
         html = page_of(client, owner)
-        assert figure(html, "Today") == ("$0.00045", "$0.00045 yesterday, all of it 1 call")
-        assert figure(html, "This week")[1] == "+100 % $0.00045 last week, without today 3 calls"
+        assert figure(html, "Today") == ("$0.00045", "0 % $0.00045 yesterday by now 1 call")
+        assert figure(html, "This week")[1] == "+100 % $0.0009 last week by now 4 calls"
+        # Where the days have too many calls to be read, the part of the day counts as the time does.
+        monkeypatch.setattr(overview, "MOST_CALLS_BY_HOUR", 1)
+        assert figure(page_of(client, owner), "Today")[1] == "0 % about $0.00045 yesterday by now 1 call"
+
+    def test_a_span_without_anything_before_says_so(self, at_noon, client, staff):
+        at_noon.call(feature="summary")
+        for path in ("/", "/?feature=summary"):
+            html = page_of(client, staff, path)
+            for title, before in (("Today", "yesterday"), ("This week", "last week"), ("This month", "last month")):
+                assert figure(html, title)[1] == f"$0.00 {before} by now 1 call", path
+
+    def test_one_call_is_too_little_for_a_forecast(self, at_noon, client, staff):
+        at_noon.call()
+        assert figure(page_of(client, staff), "Forecast for the month") == ("–", "too early to tell")
 
     def test_the_month_is_forecast_with_its_range(self, at_noon, client, staff):
         for days in range(56):
@@ -162,7 +178,7 @@ class TestShares:
         html = page_of(client, staff, "/?period=7d")
         link = re.search(r'href="(/\?period=7d&amp;feature=a[^"]+)"', html).group(1).replace("&amp;", "&")
         html = page_of(client, staff, link)
-        assert "a &amp; b/c?" in html and figure(html, "Today")[1] == "1 call"
+        assert "a &amp; b/c?" in html and figure(html, "Today")[1].endswith("now 1 call")
 
     def test_what_leads_on_keeps_the_period_and_the_filters(self, client, workspace, staff):
         workspace.call(feature="summary")
@@ -237,6 +253,28 @@ class TestChart:
         BudgetLimit.objects.filter(name="Alice, a month").delete()
         assert "Alice, a day: $20.00 a day" in lines_of(page_of(client, owner)), "it takes the place of everybody's"
         assert lines_of(page_of(client, staff, "/?feature=summary")) == ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_page_forecasts_a_limit_alike(client, workspace, staff, owner, monkeypatch):
+    monkeypatch.setattr("budgets.book.MAX_AGE_S", -1)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: workspace.now)
+    cache.clear()
+    limit = BudgetLimit.objects.create(name="Team", scope="everyone", period="month", amount="310")
+    for days in range(20):
+        workspace.call(user=owner, days_ago=days)
+
+    def forecasts(*readers):
+        pages = [(user, path) for user in readers for path in ("/", "/budgets/", f"/budgets/{limit.pk}/")]
+        shown = [re.search(r"orecast (?:at its end )?(\$\S+ \(\$\S+ to \$\S+\))", text_of(page_of(client, *page))) for page in pages]
+        return {found.group(1) for found in shown}
+
+    first = forecasts(owner, staff)
+    assert len(first) == 1
+    for days in range(2, 20):  # days that are over change, as by prices that are entered later
+        workspace.call(user=owner, days_ago=days)
+    then = forecasts(staff, owner)
+    assert len(then) == 1 and then != first
 
 
 class TestLive:

@@ -6,7 +6,7 @@ days are those of the site's TIME_ZONE.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -241,19 +241,19 @@ def hours_of_few(
     return [Stack(name=name, costs=line) for name, line in costs.items()]
 
 
-def costs_until(moments: Mapping[date, datetime], *, user_id: int) -> dict[date, Decimal]:
-    """What calls of one user cost on each of some days up to a moment of it.
+def costs_of_days(days: Collection[date], *, user_id: int) -> dict[date, list[tuple[datetime, Decimal]]]:
+    """What each call of one user on some days cost, and when.
 
     One read along the index by user and time, for few days with few calls: it reads each of them.
     """
     spans = Q()
-    for day, moment in moments.items():
-        spans |= Q(occurred_at__gte=start_of(day), occurred_at__lt=moment)
-    costs = dict.fromkeys(moments, ZERO)
+    for day in days:
+        spans |= Q(occurred_at__gte=start_of(day), occurred_at__lt=start_of(day + timedelta(days=1)))
+    found: dict[date, list[tuple[datetime, Decimal]]] = {day: [] for day in days}
     rows = ApiUsageLog.objects.filter(spans, user_id=user_id).exclude(cost=None)
     for at, cost in rows.order_by("-occurred_at").values_list("occurred_at", "cost")[:MOST_ROWS]:
-        costs[day_of(at)] += cost
-    return costs
+        found[day_of(at)].append((at, cost))
+    return found
 
 
 def live_mark(*, at: datetime, user_id: int | None = None) -> str:

@@ -266,8 +266,8 @@ def test_every_page_forecasts_a_limit_alike(client, workspace, staff, owner, mon
 
     def forecasts(*readers):
         pages = [(user, path) for user in readers for path in ("/", "/budgets/", f"/budgets/{limit.pk}/")]
-        shown = [re.search(r"orecast (?:at its end )?(\$\S+ \(\$\S+ to \$\S+\))", text_of(page_of(client, *page))) for page in pages]
-        return {found.group(1) for found in shown}
+        named = re.compile(r"orecast (?:at its end )?(\$\S+ \(\$\S+ to \$\S+\))")
+        return {named.search(text_of(page_of(client, *page))).group(1) for page in pages}
 
     first = forecasts(owner, staff)
     assert len(first) == 1

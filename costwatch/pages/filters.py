@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from costwatch import formatting
 from costwatch.pages.presentation import METER_NAMES
+from costwatch.pages.told import told
 
 register = template.Library()
 register.filter("usd", formatting.usd)
@@ -21,6 +22,7 @@ register.filter("duration", formatting.duration)
 register.filter("percent", formatting.percent)
 register.filter("tied", formatting.tied)
 register.filter("compact", formatting.compact)
+register.filter("told", told)
 
 
 @register.simple_tag

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,12 +45,13 @@ class Page:
 
 
 def unread_count(user: Any) -> int:
-    """How many alerts an account was told of and has not read, at most `MOST_UNREAD`. One query on an index."""
+    """How many alerts that still hold an account was told of and has not read, at most `MOST_UNREAD`. One query."""
     return _unread(user)[:MOST_UNREAD].count()
 
 
 def _unread(user: Any):
-    rows = AlertRead.objects.filter(user=user, read_at=None)
+    """What no longer holds is no news: it counts as read."""
+    rows = AlertRead.objects.filter(user=user, read_at=None, alert__resolved_at=None)
     if not sees_all(user):
         # Who may no longer see what concerns staff does not have it counted either.
         rows = rows.filter(visible_to(user, prefix="alert__"))
@@ -90,7 +91,7 @@ def alerts_of(
     if severities:
         rows = rows.filter(severity__in=list(severities))
     if unread is not None:
-        mine = AlertRead.objects.filter(user=user, read_at=None).values("alert")
+        mine = AlertRead.objects.filter(user=user, read_at=None, alert__resolved_at=None).values("alert")
         rows = rows.filter(pk__in=mine) if unread else rows.exclude(pk__in=mine)
     if resolved is not None:
         rows = rows.filter(resolved_at__isnull=not resolved)
@@ -123,7 +124,11 @@ def _shown(user: Any, rows: list[CostAlert]) -> list[ShownAlert]:
     # What an account was not told of (it came before the account, or concerns another) is no news to it.
     reads = AlertRead.objects.filter(user=user, alert__in=[row.pk for row in rows])
     read_at = dict(reads.values_list("alert_id", "read_at"))
-    return [ShownAlert(row, read_at.get(row.pk, True) is not None, row.pk in read_at) for row in rows]
+    return [ShownAlert(row, _is_read(row, read_at), row.pk in read_at) for row in rows]
+
+
+def _is_read(row: CostAlert, read_at: Mapping[int, datetime | None]) -> bool:
+    return row.resolved_at is not None or read_at.get(row.pk, True) is not None
 
 
 def deliveries_of(user: Any, alert: CostAlert, *, most: int = 100) -> list[Delivery]:

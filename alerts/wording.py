@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from alerts.findings import Finding
 from alerts.kinds import Severity, Type
 from budgets.formats import usd
-from budgets.models import BudgetIncrease, BudgetLimit, Crossing
+from budgets.models import BudgetIncrease, BudgetLimit, Crossing, Period
 from budgets.subjects import names_of
 
 _DIGITS = Decimal("0.0001")
@@ -47,7 +47,8 @@ def of_crossing(crossing: Crossing, *, type_: Type, user_id: int | None) -> Find
     """The alert of a threshold that was passed, of a first refused call, of a pause or of its end."""
     window, limit = crossing.window, crossing.window.limit
     name = called(limit, window.subject)
-    title, text = _WORDS[type_](crossing, name)
+    which = "" if type_ == Type.RESUMED else _window_of(crossing)
+    title, text = _WORDS[type_](crossing, f"{name}{which}")
     spent = money(crossing.spent)
     if crossing.limit_amount:
         spent = f"{spent} of {money(crossing.limit_amount)} ({percent(crossing.spent / crossing.limit_amount)})"
@@ -80,6 +81,24 @@ def of_crossing(crossing: Crossing, *, type_: Type, user_id: int | None) -> Find
         details={"hard": window.hard, "period": limit.period, "scope": limit.scope},
         silent=not crossing.alert,
     )
+
+
+def _window_of(crossing: Crossing) -> str:
+    """Which of a limit's windows it is, for titles: `, October`. Those of two months read the same otherwise."""
+    window, limit = crossing.window, crossing.window.limit
+    starts = window.starts_at.astimezone(ZoneInfo(limit.time_zone))
+    match limit.period:
+        case Period.HOUR:
+            return f", {starts:%-d %B, %H:%M}"
+        case Period.DAY:
+            return f", {starts:%-d %B}"
+        case Period.MONTH if limit.month_start == 1:
+            return f", {starts:%B}"
+        case Period.YEAR if limit.month_start == 1:
+            return f", {starts:%Y}"
+        case Period.TOTAL:
+            return ""
+    return f", from {starts:%-d %B}"
 
 
 def _key(type_: Type, crossing: Crossing) -> str:

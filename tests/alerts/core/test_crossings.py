@@ -9,6 +9,7 @@ from django.db import connection, connections, transaction
 
 from alerts.crossings import claim_crossings, resolve_limits
 from alerts.models import AlertRead, CostAlert, Delivery
+from alerts.queries import alerts_of, unread_alerts, unread_count
 from alerts.wording import of_crossing
 from budgets.changes import give_increase
 from budgets.errors import BudgetExceeded
@@ -33,7 +34,7 @@ def test_a_threshold_that_is_passed_is_told_to_the_one_whose_limit_it_is(owner, 
     alert = only_alert()
     assert (alert.type, alert.severity, alert.user, alert.limit) == ("threshold", "warning", owner, limit)
     assert (alert.threshold, alert.spent, alert.limit_amount) == (Decimal("0.8"), Decimal("8.5"), Decimal(10))
-    assert alert.title == "80 % spent: Alice's day"
+    assert alert.title == "80 % spent: Alice's day, 13 May"
     assert alert.text == "$8.50 of $10.00 is spent, $1.50 is left. It resets at 2026-05-14 00:00 UTC."
     assert ["Spent", "$8.50 of $10.00 (85 %)"] in alert.facts
     assert [read.user for read in AlertRead.objects.all()] == [owner]
@@ -72,7 +73,7 @@ def test_the_limit_for_each_user_is_told_to_the_user_by_name(owner, staff):
     spend("9", user=owner.pk)
     claim_crossings(at=LATER)
     assert only_alert().user == owner
-    assert only_alert().title == "80 % spent: $10.00 per day for each user (alice@example.com)"
+    assert only_alert().title == "80 % spent: $10.00 per day for each user (alice@example.com), 13 May"
 
 
 def test_never_a_second_alert_for_the_same_limit_window_and_threshold(owner):
@@ -171,7 +172,10 @@ def test_a_hard_limit_that_is_reached_pauses_and_its_end_is_told(owner):
     claim_crossings(at=LATER)
     assert types() == ["threshold", "exceeded", "paused"]
     exceeded = CostAlert.objects.get(type="exceeded")
-    assert (exceeded.severity, exceeded.title) == ("critical", "Limit exceeded: $1.00 per day for alice@example.com")
+    assert (exceeded.severity, exceeded.title) == (
+        "critical",
+        "Limit exceeded: $1.00 per day for alice@example.com, 13 May",
+    )
     assert "refused until 2026-05-14 00:00 UTC" in exceeded.text
     sent = set(Delivery.objects.values_list("alert__type", flat=True))
     assert sent == {"threshold", "exceeded"}, "that it pauses is part of what is sent; alone only on request"
@@ -212,14 +216,43 @@ def test_an_alert_no_longer_holds_when_there_is_room_again_and_holds_again_when_
         assert (only_alert().resolved_at is None) == held
 
 
+@pytest.mark.parametrize(
+    ("fields", "which"),
+    [
+        ({"period": "month"}, ", May"),
+        ({"period": "month", "month_start": 10}, ", from 10 May"),
+        ({"period": "week"}, ", from 11 May"),
+        ({"period": "hour"}, ", 13 May, 12:00"),
+        ({"period": "year"}, ", 2026"),
+        ({"period": "total"}, ""),
+    ],
+)
+def test_the_title_says_which_window_it_is(owner, fields, which):
+    make_limit("10", scope="user", user=owner, name="Hers", **fields)
+    spend("9", user=owner.pk)
+    claim_crossings(at=LATER)
+    assert only_alert().title == f"80 % spent: Hers{which}"
+
+
+def test_what_no_longer_holds_is_no_news(owner):
+    make_limit("10", scope="user", user=owner)
+    spend("9", user=owner.pk)
+    claim_crossings(at=LATER)
+    assert unread_count(owner) == 1 and len(unread_alerts(owner, most=5)) == 1
+    assert [one.is_read for one in alerts_of(owner, unread=True).alerts] == [False]
+    resolve_limits(at=LATER + timedelta(days=1))
+    assert unread_count(owner) == 0 and not unread_alerts(owner, most=5)
+    assert not alerts_of(owner, unread=True).alerts and [one.is_read for one in alerts_of(owner).alerts] == [True]
+
+
 def test_a_soft_limit_says_that_calls_go_on(owner):
     make_limit("1", scope="user", user=owner, pause_on_exceed=False, thresholds=["1.0", "1.5"])
     spend("1.6", user=owner.pk)
     claim_crossings(at=LATER)
     assert types() == ["exceeded", "exceeded"]
     assert [a.title for a in CostAlert.objects.order_by("threshold")] == [
-        "Limit exceeded: $1.00 per day for alice@example.com",
-        "150 % spent: $1.00 per day for alice@example.com",
+        "Limit exceeded: $1.00 per day for alice@example.com, 13 May",
+        "150 % spent: $1.00 per day for alice@example.com, 13 May",
     ]
     assert {a.severity for a in CostAlert.objects.all()} == {"warning"}
 

@@ -118,3 +118,16 @@ def test_it_works_without_scripts(channels, scene, chromium, live_server, client
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("heading", name="Forecast to be exceeded")).to_be_visible()
     context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_mail_is_shown_whole_in_its_frame(scene, open_page, come_in, width):
+    page = open_page(width)
+    come_in(page, scene.reader)
+    for type_ in ("threshold", "refused", "forecast", "calls_lost", "ledger_stray", "digest"):
+        page.goto(f"{SETTINGS}preview/?kind=email&type={type_}")
+        page.wait_for_load_state("networkidle")
+        mail = page.frames[1]
+        needs, has = mail.evaluate("[document.documentElement.scrollHeight, innerHeight]")
+        assert needs <= has, f"{type_} is cut off: {needs} of {has}"
+        assert mail.get_by_text("Choose what you are told").is_visible() or not mail.get_by_role("link").count()

@@ -23,7 +23,7 @@ from alerts.channels.errors import ChannelError
 from alerts.dying import note_failure, note_ours, note_success
 from alerts.kinds import ABOUT_ALERTS, BUNDLES, RANK, Severity, Type
 from alerts.models import Channel, Delivery, Digest
-from alerts.planning import AT_ONCE
+from alerts.planning import AT_ONCE, HOLDS_AGAIN
 from alerts.quiet import quiet_until
 from alerts.sending import Answer
 
@@ -144,12 +144,15 @@ def _body(delivery: Delivery) -> str:
 
 def _of_channel(channel: Channel, waiting: list[Delivery], *, at: datetime, most: int) -> list[Delivery]:
     """Those that are to be sent now; the rest is put off, collected or skipped."""
-    if reason := _not_wanted(channel, at):
+    if reason := _not_wanted(channel):
         return _skip(waiting, reason)
     given_up = [row for row in waiting if row.attempts > len(WAITS_S)]
     if given_up:  # each try took its worker with it
         _end(given_up, Delivery.State.FAILED, "Given up: no try came to an end.")
-    waiting = [row for row in waiting if row.attempts <= len(WAITS_S)]
+    ends = [row for row in waiting if row.closes and row not in given_up]
+    waiting = [row for row in waiting if not row.closes and row not in given_up]
+    if channel.muted_until is not None and channel.muted_until > at:
+        waiting = _skip(waiting, "The channel is muted.")
     quiet = quiet_until(at, begins=channel.quiet_from, ends=channel.quiet_until, zone=channel.time_zone)
     if quiet is not None:
         held = [row for row in waiting if channel.quiet_critical or row.alert.severity != Severity.CRITICAL]
@@ -160,7 +163,8 @@ def _of_channel(channel: Channel, waiting: list[Delivery], *, at: datetime, most
     if channel.failing_since is not None and len(waiting) > 1:
         _put_off(waiting[1:], at + timedelta(seconds=WAITS_S[1]))
         waiting = waiting[:1]
-    taken = waiting[:most]
+    # That something is over wakes nobody up.
+    taken = [*_over(ends), *waiting][:most]
     for row in taken:
         row.channel = channel
     # A later attempt tells what the first one did; so does one that is sent again by hand.
@@ -170,13 +174,17 @@ def _of_channel(channel: Channel, waiting: list[Delivery], *, at: datetime, most
     return [row for row in taken if row not in empty]
 
 
-def _not_wanted(channel: Channel, at: datetime) -> str:
+def _over(ends: list[Delivery]) -> list[Delivery]:
+    again = [row for row in ends if row.alert.resolved_at is None]
+    _skip(again, HOLDS_AGAIN)
+    return [row for row in ends if row not in again]
+
+
+def _not_wanted(channel: Channel) -> str:
     if channel.disabled_at is not None:
         return f"The channel was disabled: {channel.disabled_reason}"
     if not channel.is_active:
         return "The channel is switched off."
-    if channel.muted_until is not None and channel.muted_until > at:
-        return "The channel is muted."
     if channel.owner is not None and not channel.owner.is_active:
         return "The account is not active."
     return sending.unavailable(channel.kind)

@@ -6,18 +6,22 @@ What can change until a delivery is sent (a channel that is muted, quiet, dead o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
-from alerts import sending
+from alerts import channels, sending
 from alerts.audience import told
 from alerts.kinds import ANSWERS, BUNDLES, ON_REQUEST, RANK, Severity
 from alerts.models import AlertMute, AlertPreference, AlertRead, Channel, CostAlert, Delivery, Digest
 
 #: What is to be sent at once is due since long ago: no clock that is set back makes it wait.
 AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)
+#: An incident is closed where its alert was over by no longer than this, so many at a time.
+CLOSED_WITHIN, MOST_CLOSED = timedelta(days=7), 500
+#: Why an end is not told.
+HOLDS_AGAIN = "It holds again."
 
 
 def plan(alert: CostAlert, *, at: datetime) -> list[Delivery]:
@@ -32,8 +36,8 @@ def plan(alert: CostAlert, *, at: datetime) -> list[Delivery]:
     )
     if alert.type in BUNDLES:  # for one channel only, planned by `alerts.bundles`
         return []
-    channels = _channels([user for user in people if wishes.hears(user.pk)], alert, at=at)
-    planned = [delivery for channel in channels if wants(channel, alert) for delivery in deliveries(alert, channel, at)]
+    found = _channels([user for user in people if wishes.hears(user.pk)], alert, at=at)
+    planned = [delivery for channel in found if wants(channel, alert) for delivery in deliveries(alert, channel, at)]
     return Delivery.objects.bulk_create(planned)
 
 
@@ -50,10 +54,10 @@ def plan_raised(alert: CostAlert, *, at: datetime) -> None:
     if alert.type in BUNDLES:
         return
     known = set(Delivery.objects.filter(alert=alert).values_list("channel", flat=True))
-    channels = [channel for channel in _channels(hearing, alert, at=at) if wants(channel, alert)]
-    planned = [one for channel in channels if channel.pk not in known for one in deliveries(alert, channel, at)]
+    found = [channel for channel in _channels(hearing, alert, at=at) if wants(channel, alert)]
+    planned = [one for channel in found if channel.pk not in known for one in deliveries(alert, channel, at)]
     Delivery.objects.bulk_create(planned, ignore_conflicts=True)
-    at_once = [channel.pk for channel in channels if channel.pk in known and not collects(channel, alert)]
+    at_once = [channel.pk for channel in found if channel.pk in known and not collects(channel, alert)]
     waiting = Delivery.objects.filter(alert=alert, channel__in=at_once, attempts=0, carried_by=None)
     waiting = waiting.filter(state__in=[Delivery.State.PLANNED, Delivery.State.COLLECTED])
     waiting.update(state=Delivery.State.PLANNED, next_at=AT_ONCE)
@@ -69,6 +73,27 @@ def deliveries(alert: CostAlert, channel: Channel, at: datetime) -> list[Deliver
         )
         for recipient in sending.recipients(channel)
     ]  # fmt: skip
+
+
+def plan_closings(*, at: datetime) -> int:
+    """Tell channels that keep an incident open that its alert is over, once each. Returns how many are to be told."""
+    kinds = [kind.name for kind in channels.kinds().values() if kind.closes]
+    lately = Delivery.objects.filter(channel_kind__in=kinds, alert__resolved_at__gt=at - CLOSED_WITHIN)
+    again = lately.filter(closes=True, state=Delivery.State.SKIPPED, last_error=HOLDS_AGAIN)
+    planned = again.update(state=Delivery.State.PLANNED, next_at=AT_ONCE, last_error="")
+    told = Delivery.objects.filter(
+        alert=OuterRef("alert"), channel=OuterRef("channel"), recipient=OuterRef("recipient"), closes=True
+    )
+    opened = lately.filter(closes=False, state=Delivery.State.SENT).exclude(Exists(told)).order_by("pk")[:MOST_CLOSED]
+    made = [
+        Delivery(
+            alert_id=row.alert_id, channel_id=row.channel_id, channel_kind=row.channel_kind, recipient=row.recipient,
+            closes=True, next_at=AT_ONCE, planned_at=at,
+        )
+        for row in opened
+    ]  # fmt: skip
+    Delivery.objects.bulk_create(made, ignore_conflicts=True)
+    return planned + len(made)
 
 
 def wants(channel: Channel, alert: CostAlert) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from celery import shared_task
 
-from alerts import bundles, crossings, digest, endings, outbox
+from alerts import bundles, crossings, digest, endings, outbox, planning
 from alerts.cleaning import clean_old
 from alerts.detect import watch
 from alerts.models import CostAlert
@@ -53,7 +53,10 @@ def resolve_alerts() -> int:
     """Mark alerts of limits, channels and questions that no longer hold; bring counts of refused calls up to date."""
     now = _now()
     count_refusals(at=now)
-    return crossings.resolve_limits(at=now) + endings.resolve_channels(at=now) + endings.resolve_questions(at=now)
+    over = crossings.resolve_limits(at=now) + endings.resolve_channels(at=now) + endings.resolve_questions(at=now)
+    if planning.plan_closings(at=now):
+        wake()
+    return over
 
 
 @shared_task

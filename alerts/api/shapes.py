@@ -95,6 +95,7 @@ class DeliveryAnswer(serializers.Serializer):
         Delivery.State.values,
         help_text="planned, claimed (being sent), sent, failed (given up), skipped, or collected for one message later",
     )
+    closes = serializers.BooleanField(help_text="whether it tells that the alert is over, where it was sent before")
     attempts = serializers.IntegerField(help_text="how often it was tried")
     next_at = serializers.SerializerMethodField(help_text="when it is tried next; null: at once, or never again")
     last_error = serializers.CharField(help_text="why it was not sent; may be empty")

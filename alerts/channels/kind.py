@@ -120,6 +120,7 @@ class Kind:
     """One kind of channel. `send(config, secrets, message)` raises what `alerts.channels.errors` names.
 
     `body`: what is to be the same at each attempt, for receivers that are told so.
+    `closes`: what it was told stays open there until it is told that the alert is over.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Kind:
     recipients: Callable[[Mapping[str, Any], str], Sequence[str]] = one
     unavailable: Callable[[], str] = always
     body: Callable[[Message], str] = no_body
+    closes: bool = False
 
     @property
     def veiled_names(self) -> frozenset[str]:

@@ -60,4 +60,5 @@ KIND = Kind(
     ),
     send,
     preview,
+    closes=True,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from alerts.queries import unread_alerts
@@ -72,6 +73,7 @@ def home(request: HttpRequest) -> HttpResponse:
     if spending is not None:
         context |= {
             "chart": chart_of(asked, spending, filters, emails),
+            "days": days_of(asked),
             "shares": shares_of(asked, spending, emails),
             "total": total_of(asked, spending),
             "without": without_of(asked, spending, filters, request.user),
@@ -149,6 +151,11 @@ def _stats(asked: Asked, figures: Figures) -> list[dict[str, Any]]:
     return stats
 
 
+def _title(name: str) -> str:
+    """Today is not the same day everywhere: to a reader of another zone its zone is said."""
+    return f"Today in {site_zone().key}" if name == "today" and _is_abroad() else _TITLES[name]
+
+
 def _stat(asked: Asked, figure: Figure) -> dict[str, Any]:
     """A figure against the span before up to the same moment."""
     before = _BEFORE[figure.name]
@@ -159,7 +166,7 @@ def _stat(asked: Asked, figure: Figure) -> dict[str, Any]:
         monday = figure.before_period.start + timedelta(days=7)
         link = asked.link(period="custom", since=monday, until=day_of(asked.now))
     return {
-        "title": _TITLES[figure.name], "value": usd(figure.now.cost), "change": moved,
+        "title": _title(figure.name), "value": usd(figure.now.cost), "change": moved,
         "before": words, "unpriced": figure.now.unpriced, "link": link,
         "note": f"{quantity(figure.now.calls)} call{'' if figure.now.calls == 1 else 's'}",
     }  # fmt: skip
@@ -226,8 +233,22 @@ def chart_of(asked: Asked, spending: Spending, filters: dict[str, str], emails: 
         keys=[] if spending.by_hour else [day.isoformat() for day in moments],
         series=series,
         lines=[Line(name=bound.name, value=bound.amount, per=f"a {bound.per}")] if bound else [],
-        first_column="Hour" if spending.by_hour else "Day",
+        first_column=f"Hour in {timezone.get_current_timezone_name()}" if spending.by_hour else "Day",
     )
+
+
+def days_of(asked: Asked) -> str:
+    """From when to when the days of a short period are for a reader of another zone; "" for all others."""
+    if not asked.is_hourly or not _is_abroad():
+        return ""
+    first, last = timezone.localtime(asked.period.starts_at), timezone.localtime(asked.period.ends_at)
+    day = "The day is that" if len(asked.period.days) == 1 else "The days are those"
+    here = timezone.get_current_timezone_name()
+    return f"Hours in {here}. {day} of {site_zone().key}: from {first:%-d %b, %H:%M} to {last:%-d %b, %H:%M} there."
+
+
+def _is_abroad() -> bool:
+    return timezone.get_current_timezone_name() != site_zone().key
 
 
 def _link(asked: Asked, stack: Stack, *, by_hour: bool) -> str:
@@ -245,13 +266,13 @@ def _hours(period: Period) -> list[datetime]:
 
 def _label(moment: Any, asked: Asked) -> str:
     if isinstance(moment, datetime):
-        return f"{moment.astimezone(site_zone()):%H:%M}"
+        return f"{timezone.localtime(moment):%H:%M}"
     return f"{moment:%-d %b}" if len(asked.period.days) <= 400 else f"{moment:%-d %b %Y}"
 
 
 def _long_label(moment: Any) -> str:
     if isinstance(moment, datetime):
-        return f"{moment.astimezone(site_zone()):%a %-d %b, %H:%M}"
+        return f"{timezone.localtime(moment):%a %-d %b, %H:%M}"
     return f"{moment:%a %-d %b %Y}"
 
 

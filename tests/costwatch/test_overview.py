@@ -212,7 +212,19 @@ class TestChart:
                 html = page_of(client, staff, f"/?by={by}&period={period}")
                 table = html.split('id="spend-title"')[1].split("</figure>")[0]
                 assert f'title="{name}"' in table and table.count("$0.00045") >= 1, (by, period)
-                assert ("Hour</th>" in table) == (period == "today")
+                assert (">Hour in UTC</th>" in table) == (period == "today")
+
+    def test_hours_are_those_of_the_readers_zone(self, at_noon, client, staff):
+        at_noon.call()  # at noon, in UTC
+        hours = r'<th scope="row" class="text-nowrap">([^<]*)</th><td class="cw-number">\$0.00045'
+        html = page_of(client, staff, "/?period=today")
+        assert re.findall(hours, html) == ["Wed 13 May, 11:00"] and "Today in" not in html
+        staff.time_zone = "Asia/Kolkata"  # UTC+05:30
+        staff.save()
+        html = page_of(client, staff, "/?period=today")
+        assert re.findall(hours, html) == ["Wed 13 May, 16:30"] and "Hour in Asia/Kolkata" in html
+        assert figure(html, "Today in UTC")[0] == "$0.00045"
+        assert "The day is that of UTC: from 13 May, 05:30 to 14 May, 05:30 there." in html
 
     def test_too_many_names_are_one_series_of_others(self, workspace):
         for number in range(11):

@@ -123,8 +123,8 @@ def scene(transactional_db, owner, member, staff) -> Scene:
         user_id=None, limit_id=limit.pk, title="<i>Unusual</i> " + "u" * 200, text="</p>" + "t" * 400,
         facts=(("Spent", "$5.00"),), count=3,
     )  # fmt: skip
-    raise_alerts([alert], at=timezone.now())
-    ids = {"call": call, "user": owner.pk, "limit": limit.pk}
+    [raised] = raise_alerts([alert], at=timezone.now())
+    ids = {"call": call, "user": owner.pk, "limit": limit.pk, "alert": raised.pk}
     return Scene(reader=staff, workspace=workspace, ids=ids)
 
 

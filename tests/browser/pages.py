@@ -1,4 +1,4 @@
-"""The pages that are looked at in every size and theme. `{call}`, `{user}`, `{limit}`: what the scene has of them."""
+"""The pages that are looked at in every size and theme. `{call}`, `{user}`, ...: what the scene has of them."""
 
 #: Name of the screenshot -> address. Staff look at them, in a workspace with all kinds of calls and hostile names.
 PAGES = {
@@ -26,6 +26,7 @@ PAGES = {
     "budget-ask": "/budgets/{limit}/ask/",
     "budget-own": "/budgets/own/",
     "alerts": "/alerts/?show=all",
+    "alert": "/alerts/{alert}/",
     "alerts-none": "/alerts/?show=unread&type=digest",
     "optimise": "/optimise/",
     "optimise-nothing": "/optimise/?since=2020-01-01&until=2020-01-02",

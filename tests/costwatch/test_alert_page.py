@@ -47,6 +47,8 @@ def test_it_shows_an_alert_unread_read_and_long_after(client, owner):
         told(owner, key=str(number))
     CostAlert.objects.filter(pk=first.pk).update(created_at=timezone.now() - timedelta(days=300))
     shows(client, first)
+    CostAlert.objects.filter(pk=first.pk).update(resolved_at=timezone.now())
+    assert "Mark as" not in shows(client, first), "what no longer holds is read for good"
 
 
 def test_a_digest_can_be_opened(client, owner):

@@ -69,7 +69,7 @@ def test_calls_that_are_planned(run, owner):
 def test_alerts(run, mailoutbox):
     curl, python = run("api-alerts.md")
     assert curl == ["true"] and "0" in python[-1]
-    assert [mail.to for mail in mailoutbox] == [["team@example.com"]]
+    assert [mail.to for mail in mailoutbox] == [["alice@example.com"]]
 
 
 def test_exports(run, owner, ledger):

@@ -7,7 +7,7 @@ the rollup in its period, not on the ledger, and hardly on the number of groups.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from tracking.rollups import MEASURES
 from tracking.rows import db_time, from_db_time
 from tracking.span_reads import MONTH, QUARTER, rows_of
 from tracking.spans import Span
+from tracking.zones import offsets
 
 _SUMS = ", ".join(f"sum({name})" for name in MEASURES)
 #: Whole numbers: what PostgreSQL adds up to is `numeric`, which the driver reads slowly.
@@ -103,13 +104,9 @@ def _sqlite_time(column: str, time: str, zone: ZoneInfo, start: datetime, end: d
 
 def _sqlite_day(zone: ZoneInfo, start: datetime, end: datetime) -> str:
     """The zone's day of an hour in UTC: by the offsets that the zone has in the period."""
-    parts: list[tuple[str, int]] = []  # from this hour on, minutes ahead of UTC
-    at = start.astimezone(UTC)
-    while at < end:
-        offset = at.astimezone(zone).utcoffset() // timedelta(minutes=1)
-        if not parts or parts[-1][1] != offset:
-            parts.append((db_time(at), offset))
-        at += timedelta(hours=1)
+    minute = timedelta(minutes=1)
+    # From these hours on, so many minutes ahead of UTC.
+    parts = [(db_time(at), ahead // minute) for at, ahead in offsets(zone, start, end)]
     texts = [f"date(hour, '{offset:+d} minutes')" if offset else "substr(hour, 1, 10)" for _, offset in parts]
     cases = [f"WHEN hour >= '{since}' THEN {text}" for (since, _), text in zip(parts, texts, strict=True)]
     return texts[0] if len(texts) == 1 else f"CASE {' '.join(reversed(cases))} END"

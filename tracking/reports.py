@@ -7,13 +7,14 @@ and of time, and the report says so (`source`). Money is `Decimal` USD; sums are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, Count, F, IntegerField, Max, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, F, IntegerField, Max, Min, QuerySet, Sum, Value, When
 from django.db.models.functions import TruncDate, TruncHour
 
 from tracking import tags
@@ -37,7 +38,9 @@ from tracking.periods import Period, site_zone
 from tracking.queries import Totals
 from tracking.rollups import MEASURES
 from tracking.rows import ERROR_STATUSES
+from tracking.statuses import known_as
 from tracking.users import emails_of
+from tracking.zones import offsets
 
 TIMES = ("hour", "day", "week", "month")
 NAMES = ("user", "api_key", "provider", "model", "service", "feature", "analysis")
@@ -123,11 +126,17 @@ def report(
 ) -> Report:
     """The groups, from the `first`th on and at most `limit` of them.
 
-    Raises `ReportRefused` where the ledger would have to be read beyond `max_rows` rows or `max_seconds`.
+    Raises `ReportRefused` where the ledger would have to be read beyond `max_rows` rows, and where reading takes more
+    than `max_seconds`.
     """
     source = _source_of(ask)
     if source is not None:
-        return _from_rollup(ask, source, first, limit)
+        try:
+            # A page of it is what somebody asks for from outside: no such question is answered for longer.
+            with reading_for(max_seconds) if limit is not None else nullcontext():
+                return _from_rollup(ask, source, first, limit)
+        except TookTooLong:
+            raise ReportRefused("since", f"It would take more than {max_seconds:g} s: ask for less time.") from None
     if ask.is_foreign:
         raise ReportRefused(
             "tz",
@@ -159,11 +168,12 @@ def _source_of(ask: Ask) -> _Source | None:
     wanted = {name for name in ask.group_by if name not in TIMES} | set(ask.filters)
     by_hour = "hour" in ask.group_by
     whole_days = not ask.is_foreign and all(_starts_a_day(at, ask.zone) for at in (ask.start, ask.end))
-    whole_hours = all(_is_whole(at) for at in (ask.start, ask.end)) and _days_begin_with_hours(ask)
+    whole_hours = all(_is_whole(at) for at in (ask.start, ask.end))
     for source in _SOURCES:
-        fits = whole_days and not by_hour if source.by == "day" else whole_hours
-        if fits and wanted <= source.has:
-            return source
+        if wanted <= source.has:
+            by_day = source.by == "day"
+            if (whole_days and not by_hour) if by_day else (whole_hours and _days_begin_with_hours(ask)):
+                return source
     return None
 
 
@@ -177,23 +187,32 @@ def _is_whole(at: datetime) -> bool:
 
 
 def _days_begin_with_hours(ask: Ask) -> bool:
-    """Whether hours of UTC add up to the zone's days in the period: not where its offset is no whole hour."""
+    """Whether hours of UTC add up to the zone's days in the period: not where its offset ever is no whole hour."""
     if not set(ask.group_by) & {"day", "week", "month"}:
         return True
-    ends = (ask.start, ask.end, ask.start + (ask.end - ask.start) / 2)
-    return all(at.astimezone(ask.zone).utcoffset() % _HOUR == timedelta(0) for at in ends)
+    return all(ahead % _HOUR == timedelta(0) for _, ahead in offsets(ask.zone, *_hours_of(ask)))
+
+
+def _hours_of(ask: Ask) -> tuple[datetime, datetime]:
+    """The part of the period that lies between the first and the last hour with calls."""
+    known = HourlyModelRollup.objects.aggregate(first=Min("hour"), last=Max("hour"))
+    if known["first"] is None:
+        return ask.start, ask.start
+    start = min(max(ask.start, known["first"]), ask.end)
+    return start, max(start, min(ask.end, known["last"] + _HOUR))
 
 
 def _from_rollup(ask: Ask, source: _Source, first: int, limit: int | None) -> Report:
     time = next((name for name in ask.group_by if name in TIMES), "")
     most = MAX_GROUPS if limit is None else limit
+    start, end = _hours_of(ask) if source.by == "hour" else (ask.start, ask.end)
     rows = read_groups(
         rollup=source.model,
         column=source.by,
         time=time,
         zone=ask.zone,
-        start=ask.start,
-        end=ask.end,
+        start=start,
+        end=end,
         names=_keys(ask),
         filters={_COLUMN.get(name, name): value for name, value in ask.filters.items()},
         first=first,
@@ -218,21 +237,15 @@ def _keys(ask: Ask) -> list[str]:
     return [_COLUMN.get(name, name) for name in ask.group_by if name not in TIMES]
 
 
-def _day(at: datetime, zone: ZoneInfo) -> date:
-    return at.astimezone(zone).date()
-
-
 def _ledger_rows(ask: Ask) -> QuerySet:
     rows = ApiUsageLog.objects.filter(occurred_at__gte=ask.start, occurred_at__lt=ask.end)
     tagged = {name: value for name, value in ask.filters.items() if name == tags.API_KEY or name.startswith(TAG)}
     rows = tags.with_tags(rows, {name.removeprefix(TAG): value for name, value in tagged.items()})
     for name, value in ask.filters.items():
-        if name in tagged:
-            continue
-        if name == "user" and value == 0:
-            rows = rows.filter(user_id=None)
-        else:
-            rows = rows.filter(**{_COLUMN.get(name, name): value})
+        if name == "status":
+            rows = known_as(rows, value)
+        elif name not in tagged:
+            rows = rows.filter(**{_COLUMN.get(name, name): None if name == "user" and value == 0 else value})
     return rows
 
 

@@ -1,12 +1,14 @@
 """Grouped sums: from the narrowest rollup that has the dimensions, else from the ledger, and always the same."""
 
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from time import monotonic
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.api.conftest import key_for
+from tests.api.conftest import key_for, query
 from tracking import reports
 from tracking.models import ApiUsageLog
 from tracking.reports import Ask
@@ -18,12 +20,12 @@ _ONE = ("0.00045", 1)
 
 
 @contextmanager
-def slow_reading():
-    """Every read of the ledger takes its time: a function of the database that is called for each row."""
+def slow_reading(table: str = "tracking_apiusagelog"):
+    """Every read of the ledger, or of `table`, takes its time: a function of the database is called for each row."""
     from django.db import connection
 
     def slowly(execute, sql, params, many, context):
-        if "tracking_apiusagelog" not in sql or not sql.startswith("SELECT"):
+        if table not in sql or not sql.startswith("SELECT"):
             return execute(sql, params, many, context)
         wait = "(SELECT pg_sleep(1)) IS NOT NULL"
         if connection.vendor == "sqlite":
@@ -146,6 +148,63 @@ def test_the_bound_of_time_is_stated_when_it_is_passed(alice, month_of_calls, se
     assert response.status_code == 400
     assert "more than 0.001 s" in response.json()["detail"]
     assert alice.get(REPORTS, group_by="model")["groups"]  # the connection goes on
+
+
+def test_sums_are_bounded_in_time_too(alice, month_of_calls, settings):
+    settings.REPORT_MAX_SECONDS = 1e-3
+    with slow_reading("tracking_dailyusermodelrollup"):
+        response = alice.ask("GET", f"{REPORTS}?group_by=day&provider=openai")
+    assert response.status_code == 400 and "more than 0.001 s" in response.json()["errors"]["since"][0]
+    assert alice.get(REPORTS, group_by="model")["groups"]
+
+
+def test_days_are_those_of_the_zone_that_is_asked_for(dora, ledger, owner):
+    for text in ("2025-11-01T21:00-04:00", "2025-11-03T13:00-05:00", "2025-11-03T21:00-05:00"):
+        ledger.call(owner, at_us=int(datetime.fromisoformat(text).timestamp() * 1_000_000))
+    params = {"user": "all", "group_by": "day", "provider": "openai", "tz": "America/New_York"}
+    answer = dora.get(REPORTS, **params, since="2025-11-02", until="2025-11-04")
+    assert (answer["start"], answer["end"]) == ("2025-11-02T00:00:00-04:00", "2025-11-04T00:00:00-05:00")
+    assert {key: calls for key, (_, calls) in groups(answer).items()} == {("2025-11-03",): 2}
+    assert dora.get(REPORTS, **params, since="2025-11-02T00:00", until="2025-11-04T00:00:00") == answer
+    by_offset = dora.get(REPORTS, **params, since="2025-11-02T04:00:00Z", until="2025-11-04T05:00:00+00:00")
+    assert by_offset == answer
+    for tz in ("America/New_York", "Asia/Tokyo"):  # whose day it is now, is another's tomorrow
+        answer = dora.get(REPORTS, **{**params, "tz": tz})
+        ends = [datetime.fromisoformat(answer[name]).astimezone(ZoneInfo(tz)) for name in ("start", "end")]
+        assert [at.time() for at in ends] == [time(0), time(0)]
+        assert (ends[1].date() - ends[0].date()).days == 30
+        assert ends[0] < datetime.now(UTC) < ends[1]
+
+
+def test_a_zone_that_is_half_an_hour_off_for_a_part_of_the_year_is_refused(dora, ledger, owner):
+    """The period begins, ends and has its middle in summer, when Lord Howe is eleven hours ahead."""
+    for text in ("2025-01-10T12:00Z", "2025-06-10T13:45Z", "2026-01-10T12:00Z"):
+        ledger.call(owner, at_us=int(datetime.fromisoformat(text).timestamp() * 1_000_000))
+    params = {"user": "all", "group_by": "day", "tz": "Australia/Lord_Howe"}
+    response = dora.ask("GET", f"{REPORTS}?{query({**params, 'since': '2025-01-01', 'until': '2027-01-01'})}")
+    assert response.status_code == 400 and "by the hour" in response.json()["errors"]["tz"][0]
+    summer = dora.get(REPORTS, **params, since="2025-01-01", until="2025-02-01")
+    assert groups(summer) == {("2025-01-10",): _ONE}
+
+
+def test_centuries_cost_what_their_calls_cost(dora, ledger, owner):
+    """Not what their hours would: these are three millions, or seventy."""
+    ledger.call(owner, at_us=int(datetime(2025, 7, 10, 23, 30, tzinfo=UTC).timestamp() * 1_000_000))
+    ledger.call(owner, days_ago=1)
+    for until, params in (
+        ("2300-01-01", {"group_by": "day"}),
+        ("9998-01-01", {"group_by": "day", "tz": "Europe/Vienna"}),
+        ("9998-01-01", {"group_by": "month", "tz": "Europe/Vienna"}),
+    ):
+        began, group_by = monotonic(), params["group_by"]
+        answer = dora.get(REPORTS, user="all", since="1970-01-01T01:00:00Z", until=f"{until}T01:00:00Z", **params)
+        assert monotonic() - began < 5, "seconds"
+        assert answer["source"] == "hourly_model"
+        first = answer["groups"][0]["group"][group_by]
+        assert first == {"day": "2025-07-11" if "tz" in params else "2025-07-10", "month": "2025-07-01"}[group_by]
+        assert sum(one["calls"] for one in answer["groups"]) == 2
+    whole = dora.get(REPORTS, group_by="month", user="all", since="1970-01-01", until="9998-01-01")
+    assert sum(one["calls"] for one in whole["groups"]) == 2
 
 
 def test_weeks_and_months_are_those_of_the_zone(dora, ledger, owner):

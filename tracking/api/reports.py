@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,7 @@ from tracking.api.names import Provider, Tagged
 from tracking.api.usage import SERVICES
 from tracking.api.views import ApiView, endpoint
 from tracking.events import STATUSES
-from tracking.periods import day_of, last_days, start_of
+from tracking.periods import site_zone
 from tracking.queries import Totals
 from tracking.reports import NAMES, TAG, TIMES, Ask, Group
 
@@ -29,7 +29,7 @@ class ReportQuery(Tagged, Page):
     """What is summed, and how it is grouped. `tag:<name>=<value>` filters by a tag."""
 
     group_by = Text(default="day", help_text=f"one or two of {_VALID}, separated by a comma")
-    since = When(default=None, help_text="from this day or moment on; without it: the last 30 days")
+    since = When(default=None, help_text="from this day (of `tz`) or moment on; without it: the last 30 days")
     until = When(
         default=None, help_text="up to this day or moment, which is not part of it; without it: to the end of today"
     )
@@ -43,7 +43,15 @@ class ReportQuery(Tagged, Page):
     feature = Text(default=None, allow_blank=True, help_text="calls of this feature only; empty: those without one")
     analysis = Text(default="", help_text="calls of this analysis only")
     api_key = Text(default="", help_text="calls by this API key only: its public id")
-    status = Choice(STATUSES, default="", help_text="calls that ended so, as they were recorded")
+    status = Choice(STATUSES, default="", help_text="calls that ended so, as it is known by now")
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """Days, and moments without an offset, are those of the zone that is asked for."""
+        values = super().to_internal_value(data)
+        for name in ("since", "until"):
+            if values["tz"] and values[name] is not None:
+                values[name] = _in_zone(str(data[name]), values[name], ZoneInfo(values["tz"]))
+        return values
 
     def validate_group_by(self, value: str) -> tuple[str, ...]:
         names = tuple(name.strip() for name in value.split(","))
@@ -127,13 +135,26 @@ def _ask(request: Any, query: dict[str, Any]) -> Ask:
         filters["feature"] = query["feature"]
     if user_id is not None:
         filters["user"] = user_id
-    today = last_days(timezone.now(), DEFAULT_DAYS)
-    end = query["until"] or today.ends_at
-    start = query["since"] or start_of(day_of(end - timedelta(seconds=1)) - timedelta(days=DEFAULT_DAYS - 1))
+    zone = ZoneInfo(query["tz"]) if query["tz"] else site_zone()
+    end = query["until"] or _start_of(timezone.now().astimezone(zone).date() + timedelta(days=1), zone)
+    last = (end - timedelta(seconds=1)).astimezone(zone).date()
+    start = query["since"] or _start_of(last - timedelta(days=DEFAULT_DAYS - 1), zone)
     if start >= end:
         raise serializers.ValidationError({"until": "It must come after since."})
-    extra = {"zone": ZoneInfo(query["tz"])} if query["tz"] else {}
-    return Ask(group_by=query["group_by"], start=start, end=end, filters=filters, **extra)
+    return Ask(group_by=query["group_by"], start=start, end=end, filters=filters, zone=zone)
+
+
+def _in_zone(text: str, moment: datetime, zone: ZoneInfo) -> datetime:
+    """The moment that was read from a text, which may have named none: then it is one of the zone."""
+    try:
+        told = datetime.fromisoformat(text)
+    except ValueError:
+        return moment
+    return moment if told.tzinfo else told.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _start_of(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
 
 
 def _group(group: Group, emails: dict[int, str]) -> dict[str, Any]:

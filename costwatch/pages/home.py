@@ -19,12 +19,12 @@ from budgets.subjects import names_of, users_of
 from costwatch import overview
 from costwatch.formatting import change, percent, quantity, usd
 from costwatch.overview import Figure, Figures, Spending
-from costwatch.pages import budget
-from costwatch.pages.asked import BY, Asked
+from costwatch.pages import budget, tables
+from costwatch.pages.asked import BY, NONE, Asked
 from costwatch.pages.charts import AT, MOST_SERIES, OTHER, Chart, Line, Series
 from costwatch.pages.presentation import rows_of
 from costwatch.pages.without import Without, compared, without
-from tracking import calls
+from tracking import calls, lists
 from tracking.overview import Breakdown, Part, Stack, mark_of
 from tracking.periods import Period, day_of, site_zone
 from tracking.unpriced import reasons
@@ -33,6 +33,8 @@ from tracking.users import emails_of
 LATEST, MOST_ALERTS, FULLEST = 10, 4, 5
 #: Lines of each table of shares.
 MOST_LINES = 8
+#: Names that the filter proposes of each dimension.
+MOST_CHOICES = 50
 #: From so many days on, one that is not over yet hardly counts in a comparison.
 _LONG_DAYS = 7
 _TITLES = {"today": "Today", "week": "This week", "month": "This month"}
@@ -48,7 +50,7 @@ def home(request: HttpRequest) -> HttpResponse:
     filters = filters_of(asked)
     known = "analysis" not in filters and "status" not in filters  # the others stand in rollups
     figures = overview.figures(at=asked.now, filters=filters) if known else None
-    latest = calls.latest_calls(user_id=asked.user_id, limit=LATEST).calls if set(filters) <= {"user"} else []
+    latest = _latest(asked, filters)
     if request.GET.get("part") == "live":
         emails = emails_of(call.user_id for call in latest) if asked.everyone else {}
         return render(request, "costwatch/overview_live.html", _live(asked, figures, latest, emails))
@@ -58,12 +60,16 @@ def home(request: HttpRequest) -> HttpResponse:
             period=asked.period, before=asked.previous, by=asked.by, dimensions=_dimensions(asked), filters=filters,
             by_hour=asked.is_hourly, most=MOST_SERIES,
         )  # fmt: skip
+    if tables.is_wanted(request) and spending is not None:
+        return _file(asked, spending)
     lines = _standings(asked, filters, figures)
     emails = _emails(asked, latest, spending, lines)
     context = {
         **_live(asked, figures, latest, emails),
         "spending": spending,
         "not_kept": spending is None,
+        "fields": _choices(asked, spending, emails),
+        "hidden": {name: value for name, value in asked.query.items() if name not in BY},
         "tabs": [(BY[name], asked.link(by=name), name == asked.by) for name in BY if name in _dimensions(asked)],
         **_alerts(request),
         "alerts_link": _address("alerts"),
@@ -74,12 +80,53 @@ def home(request: HttpRequest) -> HttpResponse:
         context |= {
             "chart": chart_of(asked, spending, filters, emails),
             "days": days_of(asked),
+            "file": tables.link(asked),
             "shares": shares_of(asked, spending, emails),
             "total": total_of(asked, spending),
             "without": without_of(asked, spending, filters, request.user),
             "unpriced_link": _address("calls") and asked.link_to("calls", price="unpriced"),
         }
     return render(request, "costwatch/overview.html", context)
+
+
+def _latest(asked: Asked, filters: dict[str, str]) -> list[calls.Call]:
+    """The latest calls; with filters those of the period that match."""
+    if set(filters) <= {"user"} and filters.get("user") != "0":
+        return calls.latest_calls(user_id=asked.user_id, limit=LATEST).calls
+    more = {name: value for name, value in filters.items() if name != "user"}
+    until, period = asked.period.ends_at, asked.period
+    return lists.newest(
+        lists.Where(since=period.starts_at, until=until, user_id=asked.user_id, filters=more), limit=LATEST
+    ).calls
+
+
+def _choices(asked: Asked, spending: Spending | None, emails: dict[int, str]) -> list[dict[str, Any]]:
+    """The fields of the filter: what each dimension may be, as far as the page knows."""
+    parts = spending.parts if spending is not None else {}
+    fields = []
+    for dimension in _dimensions(asked):
+        names = [part.name for part in parts[dimension].parts[:MOST_CHOICES]] if parts.get(dimension) else []
+        shown = [(n or NONE, _named(dimension, n, emails)) for n in names if dimension != "user" or int(n) in emails]
+        fields.append({
+            "name": dimension, "title": BY[dimension], "value": asked.query.get(dimension, ""), "choices": shown,
+        })  # fmt: skip
+    return fields
+
+
+def _file(asked: Asked, spending: Spending) -> HttpResponse:
+    """The sums that are shown, all of their names, as a file."""
+    parts = {dimension: found.parts for dimension, found in spending.parts.items() if found is not None}
+    users = [int(part.name) for part in parts.get("user", ())]
+    emails = emails_of(users) if users else {}
+    header = ("by", "name", "calls", "failed", "unpriced", "cost_usd", "cost_before_usd")
+    rows = [
+        (dimension, _named(dimension, part.name, emails), part.now.calls, part.now.errors, part.now.unpriced,
+         part.now.cost, part.before)
+        for dimension, found in parts.items() for part in found
+    ]  # fmt: skip
+    total = spending.total
+    last = ("all", "", total.calls, total.errors, total.unpriced, total.cost, spending.before)
+    return tables.answer(asked, "overview", header, [*rows, last])
 
 
 def filters_of(asked: Asked) -> dict[str, str]:

@@ -187,7 +187,33 @@ class TestShares:
             assert f'href="{page}?period=7d">All' in html, page
         html = page_of(client, staff, "/?period=7d&feature=summary")
         assert 'href="/calls/?period=7d&amp;feature=summary">' in html.split('id="latest-title"')[1]
-        assert ">All of them<" not in html, "those pages cannot filter by feature"
+        assert ">All of them<" not in html.split('id="latest-title"')[0], "those pages cannot filter by feature"
+
+    def test_the_latest_calls_are_those_of_the_filters(self, client, workspace, staff, owner):
+        wanted = [workspace.call(user=owner, feature="summary"), workspace.call(feature="summary", days_ago=3)]
+        other = workspace.call(user=owner, feature="other")
+        for path in ("/?feature=summary", "/?feature=summary&part=live"):
+            html = page_of(client, staff, path)
+            assert re.findall(r'data-row="(.*?)"', html) == [str(call) for call in wanted], path
+        assert re.findall(r'data-row="(.*?)"', page_of(client, owner, "/?feature=other")) == [str(other)]
+
+    def test_filters_are_chosen_in_a_form_that_keeps_the_rest(self, client, workspace, staff, owner):
+        workspace.call(user=owner, feature="summary")
+        html = page_of(client, staff, "/?period=7d&by=service&feature=summary")
+        form = html.split('<form class="cw-filters"')[1].split("</form>")[0]
+        assert 'name="period" value="7d"' in form and 'name="by" value="service"' in form
+        assert 'name="feature" value="summary"' in form and f">{owner.email}</option>" in form
+        assert 'name="user"' not in page_of(client, owner).split('<form class="cw-filters"')[1].split("</form>")[0]
+
+    def test_the_sums_that_are_shown_are_a_file(self, client, workspace, staff, owner):
+        workspace.call(user=owner, feature="=summary")
+        workspace.call(days_ago=8)
+        link = re.search(r'href="(/\?[^"]*file=csv[^"]*)"', page_of(client, staff, "/?period=7d")).group(1)
+        lines = page_of(client, staff, unescape(link)).lstrip("\ufeff").splitlines()
+        assert lines[0] == "by,name,calls,failed,unpriced,cost_usd,cost_before_usd"
+        assert "model,gpt-4o-mini,1,0,0,0.00045,0.00045" in lines and f"user,{owner.email},1,0,0,0.00045,0" in lines
+        assert any(line.startswith("feature,'=summary,") for line in lines), "no formula"
+        assert lines[-1] == "all,,1,0,0,0.00045,0.00045"
 
     def test_what_no_sums_are_kept_for_is_said(self, client, workspace, staff):
         workspace.call(feature="summary")

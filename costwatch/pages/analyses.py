@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -174,7 +175,7 @@ def analysis(request: HttpRequest) -> HttpResponse:
                 ("By feature", "Feature", _parts(found.pk, "feature", whole, whole.by_feature)),
                 ("By model", "Model", _parts(found.pk, "model", whole, whole.by_model)),
             ],
-            "rows": rows_of(latest, with_users=everything),
+            "rows": rows_of(latest, with_users=everything, link=partial(_calls_of, found.pk, whole)),
             "everyone": everything,
             "calls_link": _calls_of(found.pk, whole),
             "may_close": found.closed_at is None and _may_close(request.user, found),

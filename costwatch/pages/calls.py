@@ -98,7 +98,7 @@ def calls(request: HttpRequest) -> HttpResponse:
     found = _page(where, more)
     if found is None:
         return redirect(asked.link())
-    rows = rows_of(found.calls, with_users=asked.everyone)
+    rows = rows_of(found.calls, with_users=asked.everyone, link=asked.link)
     people = top_users(period=asked.period, limit=200) if asked.sees_all else []
     return render(
         request,
@@ -115,7 +115,7 @@ def calls(request: HttpRequest) -> HttpResponse:
             "statuses": STATUSES,
             "prices": PriceStatus.values,
             "files": _files(asked, more),
-            "chips": _chips(asked, more),
+            "chips": _chips(asked, more, {one.user_id: one.email for one in people}),
             "hidden": {
                 name: value for name, value in asked.query.items() if name in ("period", "since", "until", "sort")
             },
@@ -175,23 +175,26 @@ def _files(asked: Asked, more: More) -> dict:
     return {"exports": [] if more.tag or more.key else [(title, link + price) for title, link in asked.exports]}
 
 
-def _chips(asked: Asked, more: More) -> list[tuple[str, str, str]]:
+def _chips(asked: Asked, more: More, people: dict[int | None, str]) -> list[tuple[str, str, str]]:
     """What is filtered by, its value, the address without it; users by their address."""
     titles = {"tag": "Tag", "key": "API key", "price": "Price"}
     given = [(titles[name], value, asked.link(**{name: None})) for name, value in more.query.items() if name in titles]
     shown = []
     for title, value, link in asked.chips:
         if title == FILTERS["user"]:
-            shown.append((title, _who(value), link))
+            shown.append((title, _who(value, people), link))
         else:
             shown.append((title, value, link))
     return shown + given
 
 
-def _who(value: str) -> str:
+def _who(value: str, people: dict[int | None, str]) -> str:
+    """The address of a user who is filtered by; looked up where the list of people does not have it."""
     from tracking.users import emails_of
 
-    return "nobody" if value == "0" else emails_of([int(value)]).get(int(value), f"account {value}")
+    number = int(value)
+    known = people.get(number) or ("" if value == "0" else emails_of([number]).get(number))
+    return "nobody" if value == "0" else known or f"account {value}"
 
 
 def address_of(**filters: str) -> str:

@@ -1,6 +1,7 @@
 """Where money could be saved, with money on each line."""
 
 from decimal import Decimal
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -8,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from costwatch.formatting import percent, quantity, usd
-from costwatch.pages.asked import Asked
+from costwatch.pages.asked import NONE, Asked
 from tracking.optimise import Comparison, Findings, Used, compare, findings, models_used
 from tracking.pricing import book
 from tracking.users import emails_of
@@ -47,15 +48,30 @@ def optimise(request: HttpRequest) -> HttpResponse:
             (line, _part(line.totals.cost, found.total), asked.link_to("calls", feature=line.name))
             for line in found.features
         ],
-        "calls": [(call, emails.get(call.user_id, "")) for call in found.calls],
-        "caching": [line for line in found.caching if line.could_save or line.saved][:MOST],
-        "waiting": found.waiting[:MOST],
-        "wasted": found.wasted[:MOST],
-        "talkative": found.talkative[:MOST],
+        "calls": [(*_links(asked, call), emails.get(call.user_id, "")) for call in found.calls],
+        "caching": _linked(asked, [line for line in found.caching if line.could_save or line.saved]),
+        "waiting": _linked(asked, found.waiting),
+        "wasted": _linked(asked, found.wasted),
+        "talkative": _linked(asked, found.talkative),
         "used": used[:100],
         "comparison": _cut(compare(found.looked_at, chosen, rates=rates, at=asked.now)) if chosen else None,
     }
     return render(request, "costwatch/optimise.html", context)
+
+
+def _linked(asked: Asked, lines: list) -> list[tuple]:
+    """The first lines, each with the addresses of its feature's calls and of its model's."""
+    return [_links(asked, line) for line in lines[:MOST]]
+
+
+def _links(asked: Asked, line: Any) -> tuple[Any, str, str]:
+    keep = {"share": None, "on": None, "by": None}
+    feature, model = line.feature or NONE, line.model or NONE
+    return (
+        line,
+        asked.link_to("calls", feature=feature, **keep),
+        asked.link_to("calls", feature=feature, provider=line.provider, model=model, **keep),
+    )
 
 
 def _chosen(used: list[Used], name: str) -> Used | None:

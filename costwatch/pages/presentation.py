@@ -1,9 +1,13 @@
 """What pages show of calls and sums, in words and numbers ready for a template."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from django.urls import NoReverseMatch, reverse
 
 from costwatch.formatting import duration, quantity
+from costwatch.pages.asked import NONE
 from tracking.calls import Call
 from tracking.users import emails_of
 
@@ -45,13 +49,42 @@ class CallRow:
     call: Call
     used: str
     who: str
+    links: Mapping[str, str] = field(default_factory=dict)  # to the calls like it: by model, feature and user
 
 
-def rows_of(calls: Sequence[Call], *, with_users: bool, emails: Mapping[int, str] | None = None) -> list[CallRow]:
-    """The lines of a list of calls. The addresses of users are looked up unless the caller has them."""
+def rows_of(
+    calls: Sequence[Call],
+    *,
+    with_users: bool,
+    emails: Mapping[int, str] | None = None,
+    link: Callable[..., str] | None = None,
+) -> list[CallRow]:
+    """The lines of a list of calls. The addresses of users are looked up unless the caller has them.
+
+    `link` gives the address of the calls with some filters: `Asked.link`, where a list keeps those that it has.
+    """
     if emails is None:
         emails = emails_of(call.user_id for call in calls) if with_users else {}
-    return [CallRow(call=call, used=used_in_words(call), who=_who(call.user_id, emails)) for call in calls]
+    link = link or address_of_calls
+    return [
+        CallRow(
+            call=call, used=used_in_words(call), who=_who(call.user_id, emails), links=_links(call, link, with_users)
+        )
+        for call in calls
+    ]
+
+
+def address_of_calls(**filters: object) -> str:
+    """The list of calls with some filters, whatever the page that leads to it shows; "" where there is none."""
+    try:
+        return f"{reverse('calls')}?{urlencode(filters)}"
+    except NoReverseMatch:
+        return ""
+
+
+def _links(call: Call, link: Callable[..., str], with_users: bool) -> dict[str, str]:
+    links = {"model": link(model=call.model or NONE), "feature": link(feature=call.feature or NONE)}
+    return {**links, "user": link(user=call.user_id or 0)} if with_users else links
 
 
 def used_in_words(call: Call) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_required
@@ -150,7 +151,7 @@ def user(request: HttpRequest, user_id: int) -> HttpResponse:
             "tabs": [(title, asked.link(by=name), name == asked.by) for name, title in BY.items()],
             "windows": windows_of_user(person.pk, at=asked.now),
             "keys": keys,
-            "rows": rows_of(latest, with_users=False),
+            "rows": rows_of(latest, with_users=False, link=partial(asked.link_to, "calls", user=person.pk, by=None)),
             "calls_link": asked.link_to("calls", user=person.pk, by=None),
             "unpriced_link": asked.link_to("calls", user=person.pk, by=None, price="unpriced"),
         },

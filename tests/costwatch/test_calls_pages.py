@@ -178,6 +178,20 @@ def test_the_calls_without_a_price_are_counted_and_told_why(client, workspace, o
     assert "0 calls without a price" in page_of(client, owner, "/calls/?price=unpriced&model=gpt-4o")
 
 
+def test_a_line_leads_to_the_calls_like_it_and_keeps_the_filters(client, workspace, owner, member, staff):
+    workspace.call(user=owner, feature="pitch")
+    workspace.call(user=owner)
+    workspace.call(user=member, feature="pitch", model="gpt-4o")
+    html = page_of(client, staff, "/calls/?period=7d&feature=pitch", most=30)
+    links = re.findall(r'class="cw-drill" href="([^"]+)"', html)
+    assert len(links) == 6 and all("period=7d" in link and "feature=pitch" in link for link in links)
+    (mine,) = [link for link in links if f"user={owner.pk}" in link]
+    assert rows_in(page_of(client, staff, mine.replace("&amp;", "&"))) == 1
+    without = page_of(client, owner, "/calls/")
+    (link,) = set(re.findall(r'href="(/calls/\?feature=%28none%29)"', without))
+    assert rows_in(page_of(client, owner, link)) == 1
+
+
 def test_a_call_is_found_by_any_of_its_ids(client, workspace, owner, outsider):
     call = workspace.call(user=owner, request_id="req_7", response_id="chatcmpl-7", days_ago=300)
     client.force_login(owner)

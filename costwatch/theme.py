@@ -33,11 +33,17 @@ NAMES = {
 }
 
 
+#: And what it calls the groups of things.
+GROUPS = {"tracking": "Ledger", "accounts": "People", "auth": "Groups of people"}
+
+
 def give_names() -> None:
     """Let the models be called so. (Here and not in their `Meta`: it is the administration that speaks of them.)"""
     for label, (one, many) in NAMES.items():
         meta = apps.get_model(label)._meta
         meta.verbose_name, meta.verbose_name_plural = one, many
+    for label, name in GROUPS.items():
+        apps.get_app_config(label).verbose_name = name
 
 
 def _page(icon: str, app: str, model: str) -> dict:

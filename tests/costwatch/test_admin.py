@@ -69,6 +69,7 @@ def test_the_ledgers_list_reads_like_the_pages(client, workspace, owner):
 
 
 def test_things_have_the_same_name_in_the_menu_and_in_headings(client):
+    assert "Tracking" not in client.get("/admin/").content.decode()
     for path, name in (
         ("tracking/apiusagelog", "Calls"),
         ("budgets/budgetlimit", "Limits"),

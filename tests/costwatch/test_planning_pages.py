@@ -297,6 +297,7 @@ class TestTheFirstHour:
         for html in (page(client, "/first-call/"), client.post("/first-call/").content.decode()):
             assert "Waiting for" not in html and "No calls yet" not in html and "data-live-reload" not in html
             assert "calls here already" in html and "snippet-python" in html
+            assert "make demo" not in html, "made-up calls would mix with real ones"
 
     def test_a_key_is_made_by_a_form_alone(self, client, owner):
         client.force_login(owner)

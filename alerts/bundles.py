@@ -56,11 +56,16 @@ def collect_more(delivery: Delivery) -> bool:
     carry(delivery)
     alerts = list(CostAlert.objects.filter(deliveries__carried_by=delivery).order_by("-pk"))
     alert = delivery.alert
-    alert.title = f"{len(alerts)} more alerts" if len(alerts) != 1 else "1 more alert"
-    alert.text = f"This channel takes {delivery.channel.rate_per_hour} messages an hour; these came on top of them."
-    alert.facts, alert.count = [list(fact) for fact in named(alerts)], max(1, len(alerts))
+    say_more(alert, alerts, rate_per_hour=delivery.channel.rate_per_hour)
     alert.save(update_fields=["title", "text", "facts", "count"])
     return bool(alerts)
+
+
+def say_more(alert: CostAlert, alerts: Sequence[CostAlert], *, rate_per_hour: int) -> None:
+    """Let an alert tell how many more there were, and which."""
+    alert.title = f"{len(alerts)} more alerts" if len(alerts) != 1 else "1 more alert"
+    alert.text = f"This channel takes {rate_per_hour} messages an hour; these came on top of them."
+    alert.facts, alert.count = [list(fact) for fact in named(alerts)], max(1, len(alerts))
 
 
 def named(alerts: Sequence[CostAlert]) -> list[tuple[str, str]]:

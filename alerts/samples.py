@@ -14,7 +14,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from alerts import channels, digest, dying, messages, wording
+from alerts import bundles, channels, digest, dying, messages, wording
 from alerts.audience import visible_to
 from alerts.channels.kind import Preview
 from alerts.detect import forecasts, health, rates, unpriced, unusual
@@ -165,11 +165,15 @@ _MADE: dict[str, Callable[[datetime], Finding]] = {
 }
 
 #: The types that have an example, as a list to choose from.
-TYPES = [(name, label) for name, label in Type.choices if name in _MADE]
+TYPES = [(name, label) for name, label in Type.choices if name in _MADE or name == Type.MORE]
 
 
 def sample(type_: str, *, at: datetime) -> CostAlert:
     """An example of a type. Raises `KeyError` where there is none."""
+    if type_ == Type.MORE:
+        alert = CostAlert(type=type_, severity=Severity.WARNING, occurred_at=at)
+        bundles.say_more(alert, [sample(Type.THRESHOLD, at=at), sample(Type.UNPRICED, at=at)], rate_per_hour=30)
+        return alert
     return alert_of(_MADE[type_](at), at=at)
 
 

@@ -13,7 +13,7 @@ from budgets.changes import ask_increase, decide_increase
 from budgets.errors import BudgetExceeded
 from budgets.operations import reserve
 from budgets.windows import close_window
-from tests.alerts.core.conftest import at_once, make_limit, new_id, own_db, owner, spend, staff  # noqa: F401
+from tests.alerts.core.conftest import make_limit, new_id, spend
 from tests.budgets.conftest import call_at
 
 AT = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
@@ -36,7 +36,7 @@ def test_every_type_has_an_example_and_nothing_of_it_is_stored(type_):
 
 @pytest.mark.database
 @pytest.mark.usefixtures("own_db", "at_once")
-def test_examples_of_limits_are_word_for_word_what_is_told_of_such_a_limit(owner, staff):  # noqa: F811
+def test_examples_of_limits_are_word_for_word_what_is_told_of_such_a_limit(owner, staff):
     limit = make_limit("500", name="Research, a month", period="month")
     spend("412.50", at=AT, user=owner.pk)
     claim_crossings(at=AT)

@@ -57,6 +57,10 @@ def test_amounts_of_a_column_stand_below_each_other():
     assert [usd_column(Decimal(text)) for text in ("0", "12", "0.000375")] == ["$0.00", "$12.00", "$0.000375"]
 
 
+def test_nothing_may_be_a_whole_number():
+    assert usd(0) == "$0.00" and usd_column(0) == "$0.00"
+
+
 def test_an_unknown_amount_is_never_a_number():
     assert usd(None) == usd_exact(None) == "unpriced"
 

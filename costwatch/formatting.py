@@ -21,7 +21,7 @@ def usd(amount: Decimal | None, *, missing: str = "unpriced", column: bool = Fal
     """
     if amount is None:
         return missing
-    size, sign = abs(Decimal(amount)), "-" if amount < 0 else ""  # of a row that is not saved, nothing is a whole number
+    size, sign = abs(Decimal(amount)), "-" if amount < 0 else ""  # fields that were never set hold a 0
     if 0 < size < _LEAST:
         return f"{'> -' if sign else '< '}${_LEAST:f}"
     if size >= 1 or not size:

@@ -31,7 +31,9 @@ class NowAnswer(serializers.Serializer):
     spent = UsdText(help_text="USD spent in the window")
     held = UsdText(help_text="USD set aside for calls in flight")
     remaining = UsdText(help_text="USD neither spent nor held")
-    status = serializers.ChoiceField(STATUSES, help_text="paused: calls are refused; not in force: does not count")
+    status = serializers.ChoiceField(
+        STATUSES, help_text="warning: 80 % is spent; paused: calls are refused; not in force: does not count"
+    )
     resets_at = Moment(allow_null=True, help_text="when the window ends; null: never")
 
 

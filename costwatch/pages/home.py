@@ -19,7 +19,7 @@ from budgets.subjects import names_of, users_of
 from costwatch import overview
 from costwatch.formatting import change, percent, quantity, usd
 from costwatch.overview import Figure, Figures, Spending
-from costwatch.pages import budget, tables
+from costwatch.pages import budget, colours, tables
 from costwatch.pages.asked import BY, NONE, Asked
 from costwatch.pages.charts import AT, MOST_SERIES, OTHER, Chart, Line, Series
 from costwatch.pages.presentation import rows_of
@@ -77,6 +77,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "budgets_of_everyone": asked.everyone,
     }
     if spending is not None:
+        colours.dearest(asked.by, at=asked.now)  # for the colours of the chart
         context |= {
             "chart": chart_of(asked, spending, filters, emails),
             "days": days_of(asked),
@@ -159,7 +160,9 @@ def _alerts(request: HttpRequest) -> dict[str, Any]:
 
 
 def _standings(asked: Asked, filters: dict[str, str], figures: Figures | None) -> list[Standing]:
-    """The budgets of whose calls are shown."""
+    """The budgets of whose calls are shown; none beside other filters, which say nothing of them."""
+    if set(filters) - {"user"}:
+        return []
     if asked.user_id is not None:
         alone = figures if set(filters) == {"user"} else None
         return overview.standings_of(asked.user_id, at=asked.now, figures=alone)
@@ -262,12 +265,15 @@ def chart_of(asked: Asked, spending: Spending, filters: dict[str, str], emails: 
     if spending.stacks is None:
         return None
     moments = _hours(asked.period) if spending.by_hour else asked.period.days
+    named = [stack.name for stack in spending.stacks if stack.name is not None]
+    painted = colours.colours_of(named, colours.known(asked.by, at=asked.now))
     series = [
         Series(
             name=OTHER if stack.name is None else _named(asked.by, stack.name, emails),
             values=[stack.costs.get(moment, Decimal(0)) for moment in moments],
             link=_link(asked, stack, by_hour=spending.by_hour),
             muted=stack.name is None,
+            colour=painted.get(stack.name, 0),
         )
         for stack in spending.stacks
     ]

@@ -169,7 +169,7 @@ def model(request: HttpRequest) -> HttpResponse:
         since=asked.period.starts_at, until=asked.period.ends_at, user_id=user_id,
         filters={"provider": provider, "model": name},
     )  # fmt: skip
-    paid = paid_by_meter(where) if spending and spending.total.calls else None
+    paid = paid_by_meter(where) if spending and spending.total.cost else None
     unpriced = spending.total.unpriced if spending else 0
     found = reasons(since=where.since, until=where.until, user_id=user_id) if unpriced else NOTHING
     why = found.of(provider, name)

@@ -22,6 +22,7 @@ from tracking.pricing.listing import listed_models, listed_providers, rates_of
 from tracking.pricing.meters import METERS
 
 PAGE = 15
+_STANDARD = ("standard", "", "", 0, 1_000_000)
 
 
 @login_required
@@ -42,6 +43,7 @@ def price_book(request: HttpRequest) -> HttpResponse:
             "model": name,
             "link": address_of("model", one, name),
             "tiers": _tiers(rates[one, name]),
+            "short": _short(rates[one, name]),
         }
         for one, name in shown
     ]
@@ -63,6 +65,13 @@ def price_book(request: HttpRequest) -> HttpResponse:
             "older": _page(kept, first + PAGE) if len(found) > PAGE else "",
         },
     )
+
+
+def _short(rates: list[Rate]) -> list[Rate]:
+    """What most ask for: the standard price of a million tokens in and out, one's own where there is one."""
+    plain = [r for r in rates if (r.tier, r.region, r.variant, r.above_context_tokens, r.per) == _STANDARD]
+    found = {r.meter: r for r in sorted(plain, key=lambda r: r.own)}
+    return [found[meter] for meter in ("input_tokens", "output_tokens") if meter in found]
 
 
 def _tiers(rates: list[Rate]) -> list[tuple[str, list[Rate]]]:

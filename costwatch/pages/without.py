@@ -77,6 +77,6 @@ def compared(now: Any, before: Decimal, *, calls_before: int, unpriced_before: i
     """
     if unpriced_before and unpriced_before > calls_before * NOTABLE:
         return None, "unpriced before"
-    if now.unpriced and now.unpriced > now.calls * NOTABLE:
+    if now.cost and now.unpriced > now.calls * NOTABLE:
         return None, "unpriced now"
     return change(now.cost, before), "" if before else "new"

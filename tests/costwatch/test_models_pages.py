@@ -173,6 +173,7 @@ def test_the_price_book_as_of_a_day(client, owner, workspace):
     html = page_of(client, owner, f"{BOOK}?q=gpt-4o-mini&provider=openai")
     assert "$0.15" in html and "standard" in html and "The prices in force now" in html
     assert html.count("<summary>standard") == html.count('aria-labelledby="model-'), "tiers stand together"
+    assert "Input</span> $0.15 · " in html and "Output</span> $0.60" in html and 'class="cw-tier" open' not in html
     march = page_of(client, owner, f"{BOOK}?q=gpt-4o-mini&provider=openai&at=2024-03-01")
     assert "in force on 1 Mar 2024" in march
     assert "No model matches" in page_of(client, owner, f"{BOOK}?q=%00nobody%22")

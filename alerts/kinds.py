@@ -69,3 +69,5 @@ NEWS = frozenset(
         Type.MORE,
     }
 )
+#: What its end does not undo: to be read also when it is over. All other types count as read then.
+LASTING = frozenset({Type.CALLS_LOST, Type.UNUSUAL_SPEND})

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from alerts.audience import sees_all, visible_to
-from alerts.kinds import NEWS
+from alerts.kinds import LASTING, NEWS
 from alerts.models import AlertMute, AlertPreference, AlertRead, Channel, CostAlert, Delivery
 from alerts.planning import implied_channels
 
@@ -27,6 +27,11 @@ class ShownAlert:
     row: CostAlert
     is_read: bool
     is_told: bool  # this account was told of it: what others were told is neither read nor unread
+
+    @property
+    def can_be_marked(self) -> bool:
+        """Whether it can be marked as read or unread by this account."""
+        return self.is_told and not is_over(self.row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,14 @@ class Page:
 
 
 def unread_count(user: Any) -> int:
-    """How many alerts that still hold an account was told of and has not read, at most `MOST_UNREAD`. One query."""
+    """How many alerts that are not over an account was told of and has not read, at most `MOST_UNREAD`. One query."""
     return _unread(user)[:MOST_UNREAD].count()
 
 
 def _unread(user: Any):
-    """What no longer holds is no news: it counts as read."""
-    rows = AlertRead.objects.filter(user=user, read_at=None, alert__resolved_at=None)
+    """What no longer holds is no news: it counts as read, unless its end undoes nothing."""
+    still = Q(alert__resolved_at=None) | Q(alert__type__in=LASTING)
+    rows = AlertRead.objects.filter(still, user=user, read_at=None)
     if not sees_all(user):
         # Who may no longer see what concerns staff does not have it counted either.
         rows = rows.filter(visible_to(user, prefix="alert__"))
@@ -91,7 +97,7 @@ def alerts_of(
     if severities:
         rows = rows.filter(severity__in=list(severities))
     if unread is not None:
-        mine = AlertRead.objects.filter(user=user, read_at=None, alert__resolved_at=None).values("alert")
+        mine = _unread(user).values("alert")
         rows = rows.filter(pk__in=mine) if unread else rows.exclude(pk__in=mine)
     if resolved is not None:
         rows = rows.filter(resolved_at__isnull=not resolved)
@@ -128,7 +134,12 @@ def _shown(user: Any, rows: list[CostAlert]) -> list[ShownAlert]:
 
 
 def _is_read(row: CostAlert, read_at: Mapping[int, datetime | None]) -> bool:
-    return row.resolved_at is not None or read_at.get(row.pk, True) is not None
+    return is_over(row) or read_at.get(row.pk, True) is not None
+
+
+def is_over(row: CostAlert) -> bool:
+    """Whether there is nothing left of it to be read."""
+    return row.resolved_at is not None and row.type not in LASTING
 
 
 def deliveries_of(user: Any, alert: CostAlert, *, most: int = 100) -> list[Delivery]:

@@ -139,6 +139,17 @@ def test_a_key_that_is_known_is_brought_up_to_date_and_told_to_nobody_again(owne
     assert Delivery.objects.count() == 1
 
 
+@pytest.mark.parametrize(("type_", "left"), [(Type.UNPRICED, 0), (Type.CALLS_LOST, 1), (Type.UNUSUAL_SPEND, 1)])
+def test_what_is_over_counts_as_read_unless_its_end_undoes_nothing(owner, type_, left):
+    (alert,) = tell(1, user=owner, type_=type_)
+    resolve(type_, still=[], at=LATER)
+    assert queries.unread_count(owner) == len(queries.alerts_of(owner, unread=True).alerts) == left
+    (shown,) = queries.alerts_of(owner).alerts
+    assert (shown.is_read, shown.can_be_marked) == (not left, bool(left))
+    assert mark_read(owner, [alert.pk], at=LATER) == 1
+    assert queries.unread_count(owner) == 0
+
+
 def test_a_digest_collects_and_critical_passes(receiver, owner):
     webhook(receiver, owner=owner, digest="daily")
     Channel.objects.filter(kind="email").update(is_active=False)

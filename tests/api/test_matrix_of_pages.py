@@ -18,6 +18,7 @@ from budgets.models import BudgetIncrease, BudgetLimit
 from costwatch.accounts.models import ApiKey
 from tests.api.conftest import Caller
 from tests.api.test_matrix import SECRETS_OF_ALICE
+from tracking.models import Analysis
 
 #: Budgets are read and changed on connections of their own, which see what is committed.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,6 +71,7 @@ PAGES = [
     get("/budgets/{staffs}/ask/", ALICE, shows=True, staff=(404,)),
     get("/budget/", ANYBODY, ok=(302,)),
     get("/alerts/", shows=True),
+    get("/alerts/{alert}/", ALICE, shows=True),
     get("/alerts/settings/", shows=True),
     get("/alerts/settings/add/email/"),
     get("/alerts/settings/channels/{channel}/", ALICE, shows=True, staff=(404,)),
@@ -96,6 +98,7 @@ PAGES = [
     post("/budgets/own/", body={"daily_limit": "7", "alert_percent": "80"}),
     post("/budgets/{staffs}/ask/", ALICE, {"amount": "1", "until": PAST_DUE, "why": "x"}, ok=(200, 302), staff=(404,)),
     post("/budgets/increases/{increase}/", STAFF, {"decision": "approve"}),
+    post("/analysis/?id=alice-only-track", ALICE, {"close": "1"}),
     post("/alerts/mark/", body={"what": "read", "id": "{alert}"}),
     post("/alerts/mark/", body={"what": "unread", "id": "{alert}"}),
     post("/alerts/mute/", body={"unmute": "{mute}"}),
@@ -171,6 +174,7 @@ def rows_of_others(owner: Any) -> list:
         ApiKey.objects.filter(user=owner).values_list("public_id", "generation", "revoked_at", "name"),
         BudgetLimit.objects.filter(user=owner).values_list("pk", "amount", "active_until"),
         BudgetIncrease.objects.values_list("pk", "status"),
+        Analysis.objects.filter(user_id=owner.pk).values_list("pk", "closed_at"),
         AlertRead.objects.filter(user=owner).values_list("alert_id"),
         AlertMute.objects.filter(user=owner).values_list("pk", "until"),
         AlertPreference.objects.filter(user=owner).values_list("min_severity"),

@@ -87,7 +87,7 @@ def test_a_channel_is_added_tested_and_switched_off(channels, scene, open_page, 
     page.get_by_text("Add a channel", exact=True).first.click()
     page.get_by_role("link", name="Email A mailbox").first.click()
     page.get_by_label("Name").fill("Second mailbox")
-    page.get_by_label("To:", exact=True).fill("second@example.com")
+    page.get_by_label("To", exact=True).fill("second@example.com")
     page.get_by_role("button", name="Add the channel").click()
     expect(page.get_by_text("Added. Send a test")).to_be_visible()
     entry = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="Second mailbox"))

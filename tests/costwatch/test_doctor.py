@@ -140,7 +140,7 @@ def test_a_redis_that_is_away_is_a_problem(db, settings, monkeypatch):
     from celery import Celery
 
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    monkeypatch.setattr("costwatch.celery.app", Celery(broker=settings.REDIS_URL))
+    monkeypatch.setattr("costwatch.celery.app", Celery(broker=settings.REDIS_URL, set_as_current=False))
     code, said = doctor()
     assert code == 1
     assert "It cannot be reached (Redis)" in said and "REDIS_URL" in said
@@ -150,7 +150,7 @@ def test_a_redis_that_answers_is_not(db, settings, monkeypatch, redis_url):
     from celery import Celery
 
     settings.REDIS_URL = redis_url
-    monkeypatch.setattr("costwatch.celery.app", Celery(broker=redis_url))
+    monkeypatch.setattr("costwatch.celery.app", Celery(broker=redis_url, set_as_current=False))
     code, said = doctor()
     assert code == 0 and "It answers (Redis)" in said
 

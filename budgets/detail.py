@@ -14,7 +14,7 @@ from budgets.burn import Burn, burn
 from budgets.history import changes_in_words
 from budgets.models import BudgetIncrease, BudgetLimit, BudgetWindow, Crossing, LimitChange
 from budgets.outlook import with_forecasts
-from budgets.queries import EACH, Standing, standings_of_limit, standings_of_user
+from budgets.queries import EACH, Standing, standings_of_limit, standings_of_user, subjects_of_user
 from budgets.reading import sees_all_limits
 from budgets.subjects import names_of
 
@@ -60,20 +60,20 @@ def detail(limit_id: int, *, user: Any, subject: str = "", at: datetime) -> Deta
     if row is None:
         return None
     sees_all = sees_all_limits(user)
-    mine = [line for line in standings_of_user(user.pk, at=at) if line.limit_id == limit_id]
-    lines = mine
-    if sees_all:
-        lines = standings_of_limit(limit_id, at=at, most=SUBJECTS) or lines
-    elif not lines and row.owner_id == user.pk:
+    mine = subjects_of_user(user.pk, limit_id, at=at)
+    lines = standings_of_limit(limit_id, at=at, most=SUBJECTS) if sees_all else []
+    if not lines and mine:
+        lines = standings_of_user(user.pk, at=at, limit_id=limit_id)
+    if not lines and not sees_all:
+        if row.owner_id != user.pk:
+            return None
         lines = standings_of_limit(limit_id, at=at, most=1)  # of a key of his, say
-    elif not lines:
-        return None
     line = next((line for line in lines if line.subject == subject), None) or next(iter(lines), None)
     if line is not None:
         [line] = with_forecasts([line], at=at, remember=True)
     own_only = row.scope in EACH and not sees_all
     of_subject = Q(subject=line.subject if line else "") if line or own_only else Q()
-    names = names_of(other.subject for other in lines)
+    names = names_of(other.subject for other in lines) if row.scope in EACH else {}
     return Detail(
         row=row,
         line=line,
@@ -85,7 +85,7 @@ def detail(limit_id: int, *, user: Any, subject: str = "", at: datetime) -> Deta
         increases=_increases(row, None if sees_all else user),
         changes=_changes(row) if sees_all or row.owner_id == user.pk else [],
         # Where the reader's own calls count in this window: only then is it his to ask for more.
-        may_ask=line is not None and may_ask(line) and line.subject in {one.subject for one in mine},
+        may_ask=line is not None and may_ask(line) and line.subject in mine,
         may_change=bool(user.is_staff and user.has_perm(CHANGE)),
     )
 

@@ -122,6 +122,8 @@ def _tag(name: str) -> Cast:
 
 
 def _ledger(condition: Q, start: datetime, end: datetime | None) -> QuerySet:
+    if end is not None and end <= start:  # an edge that is none
+        return ApiUsageLog.objects.none()
     rows = ApiUsageLog.objects.filter(condition, occurred_at__gte=start)
     return rows.filter(occurred_at__lt=end) if end is not None else rows
 

@@ -110,11 +110,20 @@ def standings_for(call: Call) -> list[Standing]:
     return _lines(snapshot.matches(call, book.user_id_of(call, snapshot)), snapshot, call.at)
 
 
-def standings_of_user(user_id: int, *, at: datetime) -> list[Standing]:
-    """The limits that count whatever this user calls: everyone's, his groups', each user's, his own."""
+def standings_of_user(user_id: int, *, at: datetime, limit_id: int | None = None) -> list[Standing]:
+    """The limits that count whatever this user calls: everyone's, his groups', each user's, his own; or one of them."""
     snapshot = book.current()
+    return _lines(_matches_of_user(user_id, snapshot, at, limit_id), snapshot, at)
+
+
+def subjects_of_user(user_id: int, limit_id: int, *, at: datetime) -> set[str]:
+    """Whose windows of a limit count whatever this user calls; none where it does not bind him. Asks no database."""
+    return {match.subject for match in _matches_of_user(user_id, book.current(), at, limit_id)}
+
+
+def _matches_of_user(user_id: int, snapshot: Snapshot, at: datetime, limit_id: int | None) -> list[Match]:
     matches = snapshot.matches(Call(at=at, user=user_id), user_id)
-    return _lines([match for match in matches if match.limit.scope in _OF_A_USER], snapshot, at)
+    return [one for one in matches if one.limit.scope in _OF_A_USER and limit_id in (None, one.limit.id)]
 
 
 def _lines(matches: Iterable[Match], snapshot: Snapshot, at: datetime) -> list[Standing]:

@@ -321,9 +321,10 @@ def _days_of_user(where: Where, span: _Slot) -> list[_Slot]:
 def _days_of_feature(where: Where, span: _Slot) -> list[_Slot]:
     asked = {name: where.filters[name] for name in ("feature", "model") if name in where.filters}
     rows = _of_days(DailyFeatureRollup, span).filter(**asked)
-    days = list(rows.values_list("day", flat=True).distinct().order_by("-day")[: MOST_SLOTS + 1])
+    days = rows.values("day").distinct().order_by("-day")[: MOST_SLOTS + 1]
     costs = DailyFeatureRollup.objects.filter(day__in=days).order_by().values_list("day").annotate(rows=Sum("calls"))
-    return _day_slots(days, dict(costs), span)
+    rows_on = dict(costs)
+    return _day_slots(sorted(rows_on, reverse=True), rows_on, span)
 
 
 def _of_days(rollup: type, span: _Slot) -> QuerySet:
@@ -350,7 +351,8 @@ def _hours(where: Where, span: _Slot, days: list[_Slot] | None) -> list[_Slot]:
     if days is not None:
         known = {day_of(slot.start) for slot in days}
         hours = [hour for hour in hours if day_of(hour) in known or day_of(hour + _HOUR - _TICK) in known]
-    found = list(hours[: MOST_SLOTS + 1])
-    costs = dict(rows.filter(hour__in=found).order_by().values_list("hour").annotate(rows=Sum("calls")))
-    slots = [_Slot(max(hour, span.start), min(hour + _HOUR, span.end), costs.get(hour, 0)) for hour in found]
+    newest = hours[: MOST_SLOTS + 1]
+    costs = dict(rows.filter(hour__in=newest).order_by().values_list("hour").annotate(rows=Sum("calls")))
+    found = sorted(costs, reverse=True)
+    slots = [_Slot(max(hour, span.start), min(hour + _HOUR, span.end), costs[hour]) for hour in found]
     return [slot for slot in slots if slot.start < slot.end]

@@ -23,6 +23,7 @@ from tracking.lists import Found, Where
 from tracking.models import PriceStatus
 from tracking.queries import top_users
 from tracking.unpriced import reasons
+from tracking.users import emails_of
 
 PAGE = 50
 SORTS = {"time": "Newest first", "cost": "Dearest first"}
@@ -98,8 +99,11 @@ def calls(request: HttpRequest) -> HttpResponse:
     found = _page(where, more)
     if found is None:
         return redirect(asked.link())
-    rows = rows_of(found.calls, with_users=asked.everyone, link=asked.link)
     people = top_users(period=asked.period, limit=200) if asked.sees_all else []
+    emails = {one.user_id: one.email for one in people}
+    if asked.everyone and (others := {call.user_id for call in found.calls} - emails.keys()):
+        emails |= emails_of(others)
+    rows = rows_of(found.calls, with_users=asked.everyone, emails=emails, link=asked.link)
     return render(
         request,
         "costwatch/calls.html",
@@ -115,7 +119,7 @@ def calls(request: HttpRequest) -> HttpResponse:
             "statuses": STATUSES,
             "prices": PriceStatus.values,
             "files": _files(asked, more),
-            "chips": _chips(asked, more, {one.user_id: one.email for one in people}),
+            "chips": _chips(asked, more, emails),
             "hidden": {
                 name: value for name, value in asked.query.items() if name in ("period", "since", "until", "sort")
             },
@@ -190,8 +194,6 @@ def _chips(asked: Asked, more: More, people: dict[int | None, str]) -> list[tupl
 
 def _who(value: str, people: dict[int | None, str]) -> str:
     """The address of a user who is filtered by; looked up where the list of people does not have it."""
-    from tracking.users import emails_of
-
     number = int(value)
     known = people.get(number) or ("" if value == "0" else emails_of([number]).get(number))
     return "nobody" if value == "0" else known or f"account {value}"

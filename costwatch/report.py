@@ -103,7 +103,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "at": report.at.isoformat(),
         "time_zone": site_zone().key,
         "start": report.period.start.isoformat(),
-        "days": len(report.period.days),
+        "days": report.period.length,
         "user": report.user or None,
         "totals": _totals(report.totals),
         "by_feature": [{"feature": entry.name, **_totals(entry.totals)} for entry in report.by_feature],

@@ -19,7 +19,12 @@ class Period:
     @property
     def days(self) -> list[date]:
         """Every day of the period."""
-        return [self.start + timedelta(days=n) for n in range(max(0, (self.end - self.start).days))]
+        return [self.start + timedelta(days=n) for n in range(self.length)]
+
+    @property
+    def length(self) -> int:
+        """How many days it has."""
+        return max(0, (self.end - self.start).days)
 
     @property
     def starts_at(self) -> datetime:

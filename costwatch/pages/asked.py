@@ -116,7 +116,7 @@ class Asked:
     @property
     def is_hourly(self) -> bool:
         """Whether a chart of the period shows hours."""
-        return len(self.period.days) <= HOURLY_DAYS
+        return self.period.length <= HOURLY_DAYS
 
     @property
     def title(self) -> str:

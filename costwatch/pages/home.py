@@ -251,7 +251,7 @@ def without_of(asked: Asked, spending: Spending, filters: dict[str, str], user: 
 
 def _is_comparable(asked: Asked) -> bool:
     """Whether the span is over, or so long that a day that is not over hardly counts."""
-    return asked.period.ends_at <= asked.now or (asked.name != "month" and len(asked.period.days) >= _LONG_DAYS)
+    return asked.period.ends_at <= asked.now or (asked.name != "month" and asked.period.length >= _LONG_DAYS)
 
 
 def _named(dimension: str, name: str, emails: dict[int, str]) -> str:
@@ -295,7 +295,7 @@ def days_of(asked: Asked) -> str:
     if not asked.is_hourly or not _is_abroad():
         return ""
     first, last = timezone.localtime(asked.period.starts_at), timezone.localtime(asked.period.ends_at)
-    day = "The day is that" if len(asked.period.days) == 1 else "The days are those"
+    day = "The day is that" if asked.period.length == 1 else "The days are those"
     here = timezone.get_current_timezone_name()
     return f"Hours in {here}. {day} of {site_zone().key}: from {first:%-d %b, %H:%M} to {last:%-d %b, %H:%M} there."
 
@@ -320,7 +320,7 @@ def _hours(period: Period) -> list[datetime]:
 def _label(moment: Any, asked: Asked) -> str:
     if isinstance(moment, datetime):
         return f"{timezone.localtime(moment):%H:%M}"
-    return f"{moment:%-d %b}" if len(asked.period.days) <= 400 else f"{moment:%-d %b %Y}"
+    return f"{moment:%-d %b}" if asked.period.length <= 400 else f"{moment:%-d %b %Y}"
 
 
 def _long_label(moment: Any) -> str:

@@ -82,7 +82,7 @@ def _users(advice: Advice, boxed: bool) -> Table:
 
 
 def _footnote(advice: Advice) -> str:
-    days = len(advice.period.days)
+    days = advice.period.length
     text = "A session ends with a pause of half an hour. Recommended: the monthly total plus 20 to 25 %, rounded."
     if advice.session_days < days:
         text += f" Sessions were counted over the last {advice.session_days} days only: there are too many calls."

@@ -88,7 +88,7 @@ def _tables(report: Report, *, boxed: bool) -> RenderableType:
 def _overall(report: Report, boxed: bool) -> Table:
     period, totals = report.period, report.totals
     whose = f" of {one_line(report.user)}" if report.user else ""
-    title = f"AI costs{whose}: {len(period.days)} days from {period.start} on ({site_zone().key})"
+    title = f"AI costs{whose}: {period.length} days from {period.start} on ({site_zone().key})"
     table = _table(title, boxed, header=False)
     table.add_column()
     table.add_column(justify="right")

@@ -1,6 +1,7 @@
 """How many events a second `POST /api/v1/usage` takes, in batches of 500, rollups and budgets included.
 
 python benchmarks/ingest.py                               # on SQLite
+python benchmarks/ingest.py --way otlp                    # spans in protobuf, by `POST /v1/traces`
 python benchmarks/ingest.py --database-url postgres://... # in a database of its own on that server
 python benchmarks/ingest.py --profile                     # where a request spends its time
 
@@ -13,6 +14,7 @@ import http.client
 import json
 import os
 import pstats
+import random
 import socket
 import subprocess
 import sys
@@ -29,7 +31,8 @@ from own_database import own_database  # noqa: E402
 from recorder import make_events, set_up  # noqa: E402
 
 BATCH = 500
-USAGE = "/api/v1/usage"
+#: Where each way of telling of calls goes, and what it is made of.
+PATHS = {"usage": ("/api/v1/usage", "application/json"), "otlp": ("/v1/traces", "application/x-protobuf")}
 
 
 def bodies(count: int, seed: int, users: list[int]) -> list[bytes]:
@@ -42,6 +45,40 @@ def bodies(count: int, seed: int, users: list[int]) -> list[bytes]:
         item |= {"at": at, "model": event.model_served, "latency_ms": event.latency_us // 1000, "http_status": 200}
         made.append({**item, "user": users[event.user % len(users)]})
     return [json.dumps(made[first : first + BATCH]).encode() for first in range(0, count, BATCH)]
+
+
+def exports(count: int, seed: int, users: list[int]) -> list[bytes]:
+    """The same calls as spans of the semantic conventions, as an exporter would send them."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    made, chance = [], random.Random(seed)
+    for number, event in enumerate(make_events(count, seed)):
+        if number % BATCH == 0:
+            made.append(ExportTraceServiceRequest())
+            spans = made[-1].resource_spans.add().scope_spans.add().spans
+        span = spans.add(trace_id=chance.randbytes(16), span_id=chance.randbytes(8), name="chat", kind=3)
+        span.start_time_unix_nano = event.at_us * 1000
+        span.end_time_unix_nano = event.at_us * 1000 + event.latency_us * 1000
+        read, wrote = ("input_tokens", "output_tokens") if "input_tokens" in event.usage else (
+            "prompt_tokens", "completion_tokens"
+        )  # fmt: skip
+        told = {
+            "gen_ai.operation.name": "chat", "gen_ai.provider.name": event.provider,
+            "gen_ai.request.model": event.model_served, "gen_ai.response.model": event.model_served,
+            "gen_ai.usage.input_tokens": event.usage[read], "gen_ai.usage.output_tokens": event.usage[wrote],
+            "costwatch.feature": event.feature, "costwatch.analysis": event.analysis,
+            "costwatch.user": str(users[event.user % len(users)]),
+        }  # fmt: skip
+        for name, value in told.items():
+            one = span.attributes.add(key=name).value
+            if isinstance(value, int):
+                one.int_value = value
+            else:
+                one.string_value = value or ""
+    return [one.SerializeToString() for one in made]
+
+
+MADE_BY = {"usage": bodies, "otlp": exports}
 
 
 def prepare() -> tuple[str, list[int]]:
@@ -61,11 +98,12 @@ def prepare() -> tuple[str, list[int]]:
     return create_key(staff, name="bench", scopes=["ingest"], now=timezone.now())[1], users
 
 
-def send(port: int, key: str, batches: list[bytes]) -> None:
+def send(port: int, key: str, batches: list[bytes], way: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    path, content_type = PATHS[way]
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": content_type}
     for body in batches:
-        connection.request("POST", USAGE, body, headers)
+        connection.request("POST", path, body, headers)
         response = connection.getresponse()
         said = response.read()
         assert response.status == 200, (response.status, said[:500])
@@ -86,18 +124,19 @@ def serve() -> tuple[subprocess.Popen, int]:
             time.sleep(0.1)
 
 
-def run(count: int, clients: int) -> None:
+def run(count: int, clients: int, way: str) -> None:
     from django.db import connection
 
     from tracking.audit import audit
+    from tracking.models import ApiUsageLog
 
     key, users = prepare()
     server, port = serve()
     try:
         for seed in (1, 2, 3, 4):  # warm: each process has its prices
-            send(port, key, bodies(BATCH, seed, users))
-        each = [bodies(count // clients, 10 + n, users) for n in range(clients)]
-        threads = [threading.Thread(target=send, args=(port, key, batches)) for batches in each]
+            send(port, key, MADE_BY[way](BATCH, seed, users), way)
+        each = [MADE_BY[way](count // clients, 10 + n, users) for n in range(clients)]
+        threads = [threading.Thread(target=send, args=(port, key, batches, way)) for batches in each]
         began = time.perf_counter()
         for thread in threads:
             thread.start()
@@ -108,8 +147,10 @@ def run(count: int, clients: int) -> None:
         server.terminate()
         server.wait()
     sent = sum(len(batches) for batches in each) * BATCH
-    line = {"benchmark": "ingest", "database": connection.vendor, "events": sent, "batch": BATCH, "clients": clients}
-    print(json.dumps({**line, "events_per_s": round(sent / took)}))
+    line = {"benchmark": "ingest", "way": way, "database": connection.vendor, "events": sent, "batch": BATCH}
+    print(json.dumps({**line, "clients": clients, "events_per_s": round(sent / took)}))
+    recorded = ApiUsageLog.objects.count()
+    assert recorded == sent + 4 * BATCH, f"{recorded} of {sent + 4 * BATCH} were recorded"
     assert audit().ok, audit()
 
 
@@ -122,7 +163,7 @@ def profile(count: int) -> None:
 
     def post(batches: list[bytes]) -> None:
         for body in batches:
-            assert client.post(USAGE, body, content_type="application/json").status_code == 200
+            assert client.post(PATHS["usage"][0], body, content_type="application/json").status_code == 200
 
     post(bodies(BATCH, 1, users))
     batches = bodies(count, 2, users)
@@ -146,13 +187,14 @@ def main() -> None:
     parser.add_argument("--database-url", default="", help="a PostgreSQL server; SQLite in a temporary file without")
     parser.add_argument("--events", type=int, default=20_000)
     parser.add_argument("--clients", type=int, default=2)
+    parser.add_argument("--way", choices=sorted(PATHS), default="usage")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
 
     os.environ["API_REQUESTS_PER_MINUTE"] = "1000000"
     with own_database(options.database_url):
         set_up()
-        profile(options.events) if options.profile else run(options.events, options.clients)
+        profile(options.events) if options.profile else run(options.events, options.clients, options.way)
 
 
 if __name__ == "__main__":

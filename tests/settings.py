@@ -21,5 +21,8 @@ from costwatch.settings import ALLOWED_HOSTS, LOGGING, STORAGES  # noqa: E402
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "testserver"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+# A folder of its own, which stays empty: a test that starts all of Costwatch fills the one of the checkout meanwhile.
+STATIC_ROOT = os.path.join(os.environ["COSTWATCH_TEST_DIR"], "static")
+os.makedirs(STATIC_ROOT, exist_ok=True)
 # To the root logger, where pytest listens.
 LOGGING = {**LOGGING, "loggers": {name: {"level": "INFO", "propagate": True} for name in LOGGING["loggers"]}}

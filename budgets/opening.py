@@ -10,9 +10,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Q, QuerySet, Sum, TextField
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models import Q, QuerySet, Sum
 
 from budgets.book import Limit, Snapshot, model_matches
 from budgets.calendar import EPOCH, WindowSpan
@@ -25,6 +23,7 @@ from tracking.models import (
     HourlyModelRollup,
     Rollup,
 )
+from tracking.tags import with_tags
 
 #: Windows shorter than this are read from the ledger alone.
 _ROLLUP_FROM = timedelta(days=2)
@@ -100,9 +99,9 @@ def _from_ledger(limit: Limit, condition: Q, start: datetime, end: datetime | No
     rows = _ledger(condition, start, end)
     if limit.scope == Scope.TAG:
         name, _, value = limit.target.partition("=")
-        rows = rows.annotate(tag_value=_tag(name)).filter(tag_value=value)
+        rows = with_tags(rows, {name: value})
     elif limit.scope == Scope.API_KEY:
-        rows = rows.annotate(tag_value=_tag("api_key")).filter(tag_value=limit.target)
+        rows = with_tags(rows, {}, api_key=limit.target)
     elif limit.scope == Scope.MODEL:
         names = ("provider", "model", "model_asked", "model_served")
         groups = rows.order_by().values(*names).annotate(total=Sum("cost"))
@@ -115,10 +114,6 @@ def _from_ledger(limit: Limit, condition: Q, start: datetime, end: datetime | No
             Decimal(0),
         )
     return _total(rows)
-
-
-def _tag(name: str) -> Cast:
-    return Cast(KeyTextTransform(name, "tags"), TextField())
 
 
 def _ledger(condition: Q, start: datetime, end: datetime | None) -> QuerySet:

@@ -12,8 +12,7 @@ from typing import Any
 
 from django.db import connections, transaction
 from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum, TextField, Value
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, Coalesce, Collate, TruncDate, TruncHour
+from django.db.models.functions import Coalesce, Collate, TruncDate, TruncHour
 
 from tracking import ledger
 from tracking.models import Analysis, AnalysisRollup, ApiUsageLog, HourlyModelRollup, RecordedEvent, SummedSpan
@@ -21,6 +20,7 @@ from tracking.periods import day_of, start_of
 from tracking.rollups import MEASURES, SPECS, Spec
 from tracking.rows import ERROR_STATUSES
 from tracking.spans import KEPT, key_of
+from tracking.tags import API_KEY, value_of
 
 Sums = tuple[int | Decimal, ...]
 
@@ -165,7 +165,7 @@ def _ledger_sums(rows: QuerySet, names: list[str], *, hourly: bool = False, orde
     if "user_id" in names:
         keys["key_user_id"] = Coalesce("user_id", 0)
     if "api_key" in names:
-        keys["key_api_key"] = Coalesce(Cast(KeyTextTransform("api_key", "tags"), TextField()), Value("", TextField()))
+        keys["key_api_key"] = Coalesce(value_of(API_KEY), Value("", TextField()))
     if hourly:
         keys["key_hour"] = TruncHour("occurred_at", tzinfo=UTC)
     sums = {f"sum_{name}": Sum(name) for name in MEASURES if name != "errors"}

@@ -37,7 +37,7 @@ def sums(where: Where) -> Totals | None:
     """The sums of all that a list goes through, whose period is whole days; None where no rollup keeps them."""
     wanted = set(where.filters) | ({"user"} if where.user_id is not None else set())
     wanted |= {"api_key"} if where.api_key else set()
-    if where.tag or where.tags:
+    if where.tags:
         return None
     rollup = next((rollup for rollup, has in _SUMS if wanted <= has), None)
     if rollup is None:

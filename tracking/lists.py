@@ -55,8 +55,7 @@ class Where:
     until: datetime
     user_id: int | None = None
     filters: Mapping[str, str] = field(default_factory=dict)
-    tag: tuple[str, str] | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)  # further ones
+    tags: Mapping[str, str] = field(default_factory=dict)
     api_key: str = ""
 
     def rows(self) -> QuerySet:
@@ -75,7 +74,7 @@ class Where:
             rows = rows.exclude(analysis_id="")  # said again, so that both databases use the index without them
         if self.filters.get("price_status") == "unpriced":
             rows = rows.filter(price_status="unpriced")
-        return with_tags(rows, {**self.tags, **dict([self.tag] if self.tag else [])}, api_key=self.api_key)
+        return with_tags(rows, self.tags, api_key=self.api_key)
 
     def matches(self, call: Call) -> bool:
         """Whether a call, its corrections included, is one of them."""
@@ -87,7 +86,7 @@ class Where:
         led = {"analysis"} if self.filters.get("analysis") else set()
         if self.filters.get("price_status") == "unpriced":
             led.add("price_status")
-        return bool(self.tag or self.tags or self.api_key or set(self.filters) - led)
+        return bool(self.tags or self.api_key or set(self.filters) - led)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

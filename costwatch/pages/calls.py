@@ -77,7 +77,7 @@ class More:
             until=asked.period.ends_at,
             user_id=asked.user_id,
             filters=filters,
-            tag=(name.strip(), value.strip()) if self.tag else None,
+            tags={name.strip(): value.strip()} if self.tag else {},
             api_key=self.key,
         )
 

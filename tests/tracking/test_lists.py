@@ -62,8 +62,8 @@ def test_users_tags_and_what_has_none(mixed):
     assert ids(newest(Where(user_id=2, **PERIOD))) == mixed["rare"]
     assert ids(newest(Where(user_id=2, filters={"feature": "rare", "model": "gpt-4o-mini"}, **PERIOD))) == mixed["rare"]
     assert ids(newest(Where(user_id=1, filters={"feature": "rare"}, **PERIOD))) == []
-    assert ids(newest(Where(tag=("team", "blue"), **PERIOD))) == mixed["tagged"]
-    assert ids(newest(Where(tag=("team", "red"), **PERIOD))) == []
+    assert ids(newest(Where(tags={"team": "blue"}, **PERIOD))) == mixed["tagged"]
+    assert ids(newest(Where(tags={"team": "red"}, **PERIOD))) == []
     assert ids(newest(Where(user_id=0, **PERIOD))) == mixed["tagged"]
     assert newest(Where(filters={"feature": ""}, **PERIOD)).calls == []
 
@@ -87,7 +87,7 @@ def test_a_page_reads_so_many_rows_and_says_how_far_back_it_looked(monkeypatch):
     (wanted,) = calls(1, start=305, feature="pitch", tags={"team": "blue"})
     seen, before, pages = [], None, 0
     while True:
-        page = newest(Where(tag=("team", "blue"), **PERIOD), before=before)
+        page = newest(Where(tags={"team": "blue"}, **PERIOD), before=before)
         seen, pages = seen + ids(page), pages + 1
         assert (page.looked_back_to is None) == (page.next is None)
         if page.next is None:

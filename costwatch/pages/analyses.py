@@ -24,7 +24,7 @@ from costwatch.pages.call import reverse_or_none
 from costwatch.pages.charts import Chart, Series
 from costwatch.pages.charts import Line as Level
 from costwatch.pages.inputs import whole
-from costwatch.pages.presentation import rows_of
+from costwatch.pages.presentation import known_cost, rows_of, width_of
 from tracking import analysis_lists, lists
 from tracking.analyses import close_analysis, find_analysis
 from tracking.analysis_lists import SORTS, Course, Line, Part, Whole
@@ -112,8 +112,8 @@ def _cells(wanted: dict[str, Any], asked: Asked) -> Iterator[tuple]:
         emails = emails_of(line.user_id for line in found.lines) if asked.sees_all else {}
         for one in found.lines:
             times = (at.isoformat() if at else "" for at in (one.created_at, one.closed_at, one.last_call_at))
-            cost = None if one.unpriced and one.unpriced == one.calls else one.cost
-            yield one.id, one.title, one.user_id, emails.get(one.user_id, ""), *times, one.calls, one.unpriced, cost
+            who = emails.get(one.user_id, "")
+            yield one.id, one.title, one.user_id, who, *times, one.calls, one.unpriced, known_cost(one)
         offset, count = offset + MAX_LIMIT, found.count
 
 
@@ -222,8 +222,8 @@ def _parts(analysis_id: str, dimension: str, whole: Whole, parts: list[Part]) ->
                 "link": _calls_of(analysis_id, whole, **{dimension: part.name or NONE}),
                 "totals": part.totals,
                 "share": share,
-                "width": float(round(min(max(share or 0, 0), 1) * 100, 2)),
-                "is_unpriced": part.totals.unpriced and part.totals.unpriced == part.totals.calls,
+                "width": width_of(share),
+                "is_unpriced": known_cost(part.totals) is None,
             }
         )
     return lines

@@ -22,7 +22,7 @@ from costwatch.overview import Figure, Figures, Spending
 from costwatch.pages import budget, colours, tables
 from costwatch.pages.asked import BY, NONE, Asked
 from costwatch.pages.charts import AT, MOST_SERIES, OTHER, Chart, Line, Series
-from costwatch.pages.presentation import rows_of
+from costwatch.pages.presentation import known_cost, rows_of, width_of
 from costwatch.pages.without import Without, compared, without
 from tracking import calls, lists
 from tracking.overview import Breakdown, Part, Stack, mark_of
@@ -374,9 +374,9 @@ def _line(asked: Asked, dimension: str, part: Part, total: Decimal, emails: dict
         "link": asked.link(**{dimension: part.name}),
         "cost": part.now.cost,
         "unpriced": part.now.unpriced,
-        "all_unpriced": part.now.unpriced > 0 and part.now.unpriced == part.now.calls,
+        "all_unpriced": known_cost(part.now) is None,
         "share": percent(share),
-        "width": float(round(min(max(share or 0, 0), 1) * 100, 2)),
+        "width": width_of(share),
         "change": (moved or _no_share(why_not)) if _is_comparable(asked) else None,
         "is_new": not part.before and _is_comparable(asked),
         "before": usd(part.before),

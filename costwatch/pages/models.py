@@ -20,6 +20,7 @@ from costwatch.formatting import quantity, usd
 from costwatch.pages import home, tables
 from costwatch.pages.asked import Asked
 from costwatch.pages.charts import MOST_SERIES, Chart, Series
+from costwatch.pages.presentation import known_cost, width_of
 from costwatch.pages.without import Without, compared, may_price
 from tracking.lists import Where
 from tracking.model_spend import ModelSpend, paid_by_meter, unit_price, used
@@ -92,7 +93,7 @@ def _family(asked: Asked, family: Family, total: Decimal, why: Reasons) -> dict[
     share = family.totals.cost / total if total > 0 else None
     return {
         "spend": family, "link": asked.link_to("model", provider=family.provider, model=family.model),
-        "share": share, "width": _width(share), "change": moved, "no_change": no_change,
+        "share": share, "width": width_of(share), "change": moved, "no_change": no_change,
         "effective": family.effective, "without": _counts(family.totals.unpriced, family.why, why.complete),
         "lines": lines, "versions": lines,
     }  # fmt: skip
@@ -103,10 +104,6 @@ def _counts(unpriced: int, why: Why, complete: bool) -> Without | None:
         return None
     unknown = min(why.unknown, unpriced)
     return Without(unpriced - unknown, unknown, complete, why.reason, (), 0)
-
-
-def _width(share: Decimal | None) -> float:
-    return float(round(min(max(share or 0, 0), 1) * 100, 2))
 
 
 def _line(asked: Asked, line: ModelSpend, total: Decimal, why: Reasons) -> dict[str, Any]:
@@ -123,7 +120,7 @@ def _line(asked: Asked, line: ModelSpend, total: Decimal, why: Reasons) -> dict[
         "calls_link": asked.link_to("calls", **names, price="unpriced"),
         "without": _counts(line.totals.unpriced, own, why.complete),
         "share": share,
-        "width": _width(share),
+        "width": width_of(share),
         "change": moved,
         "no_change": no_change,
         "effective": unit_price(line.totals, own),
@@ -143,7 +140,7 @@ def _cells(line: dict[str, Any]) -> tuple:
         one.provider, one.model, line["priced_as"], sums.calls, sums.errors, without.priceable if without else 0,
         without.unknown if without else 0, sums.input_tokens, sums.output_tokens, Decimal(sums.audio_ms) / 1000,
         sums.characters, effective[0] if effective else None, effective[1] if effective else "", one.before,
-        None if sums.unpriced and sums.unpriced == sums.calls else sums.cost,
+        known_cost(sums),
     )  # fmt: skip
 
 

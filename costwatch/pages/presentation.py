@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
 from urllib.parse import urlencode
 
 from django.urls import NoReverseMatch, reverse
@@ -10,9 +12,6 @@ from costwatch.formatting import duration, quantity
 from costwatch.pages.asked import NONE
 from tracking.calls import Call
 from tracking.users import emails_of
-
-#: Statuses shown as failures.
-FAILED = ("error", "timeout", "connection_error", "incomplete")
 
 #: Meters as people call them.
 METER_NAMES = {
@@ -40,6 +39,16 @@ METER_NAMES = {
     "requests": "Calls",
     "token_counts": "Token counts",
 }
+
+
+def width_of(share: Decimal | None) -> float:
+    """How long the bar of a share is, of 100."""
+    return float(round(min(max(share or 0, 0), 1) * 100, 2))
+
+
+def known_cost(sums: Any) -> Decimal | None:
+    """What calls cost in USD; None where none of them has a price. `sums` has `calls`, `unpriced` and `cost`."""
+    return None if sums.unpriced and sums.unpriced == sums.calls else sums.cost
 
 
 @dataclass(frozen=True, slots=True)

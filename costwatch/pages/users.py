@@ -21,7 +21,7 @@ from costwatch.pages import home, tables
 from costwatch.pages.asked import Asked
 from costwatch.pages.charts import MOST_SERIES
 from costwatch.pages.inputs import whole
-from costwatch.pages.presentation import rows_of
+from costwatch.pages.presentation import known_cost, rows_of, width_of
 from tracking import calls
 from tracking.api.access import sees_all
 from tracking.people import SORTS, Person, people
@@ -87,10 +87,9 @@ _COLUMNS = (
 
 
 def _cells(line: Person) -> tuple:
-    cost = None if line.unpriced and line.unpriced == line.calls else line.cost
     return (
         line.user_id or None, line.email, line.last_day.isoformat(), line.calls, line.errors, line.unpriced,
-        line.before, cost,
+        line.before, known_cost(line),
     )  # fmt: skip
 
 
@@ -104,7 +103,7 @@ def _row(asked: Asked, line: Person, total: Decimal, standing: Fullest | None) -
         "name": name,
         "link": asked.link_to(page, **keep) if page else asked.link_to("calls", user="0", **keep),
         "share": share,
-        "width": float(round(min(max(share or 0, 0), 1) * 100, 2)),
+        "width": width_of(share),
         "change": change(line.cost, line.before),
         "is_new": not line.before,
         "standing": standing,

@@ -62,11 +62,6 @@ class ModelSpend:
     calls_before: int = 0
     unpriced_before: int = 0
 
-    @property
-    def effective(self) -> tuple[Decimal, str] | None:
-        """What a unit came to, where every call has a price."""
-        return unit_price(self.totals)
-
 
 def used(*, period: Period, before: Period, user_id: int | None = None) -> list[ModelSpend]:
     """The models of a period's calls, of one user where given, dearest first. One query."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tracking.model_spend import ModelSpend, unit_price
+from tracking.model_spend import ModelSpend
 from tracking.pricing.past import known_as
 from tracking.queries import Totals
 from tracking.rollups import MEASURES
@@ -31,11 +31,6 @@ class Family:
     unpriced_before: int
     versions: Sequence[ModelSpend]
     why: Why  # there are calls without a price
-
-    @property
-    def effective(self) -> tuple[Decimal, str] | None:
-        """What a unit came to, over the calls that have a price."""
-        return unit_price(self.totals, self.why)
 
 
 def families(lines: Iterable[ModelSpend], reasons: Reasons) -> list[Family]:

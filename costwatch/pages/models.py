@@ -87,16 +87,8 @@ def _family(asked: Asked, family: Family, total: Decimal, why: Reasons) -> dict[
     lines = [_line(asked, line, total, why) | {"priced_as": family.model} for line in family.versions]
     if len(lines) == 1:
         return lines[0] | {"lines": lines, "versions": []}
-    moved, no_change = compared(
-        family.totals, family.before, calls_before=family.calls_before, unpriced_before=family.unpriced_before
-    )
-    share = family.totals.cost / total if total > 0 else None
-    return {
-        "spend": family, "link": asked.link_to("model", provider=family.provider, model=family.model),
-        "share": share, "width": width_of(share), "change": moved, "no_change": no_change,
-        "effective": family.effective, "without": _counts(family.totals.unpriced, family.why, why.complete),
-        "lines": lines, "versions": lines,
-    }  # fmt: skip
+    link = asked.link_to("model", provider=family.provider, model=family.model)
+    return _figures(family, total, family.why, why.complete) | {"link": link, "lines": lines, "versions": lines}
 
 
 def _counts(unpriced: int, why: Why, complete: bool) -> Without | None:
@@ -106,24 +98,29 @@ def _counts(unpriced: int, why: Why, complete: bool) -> Without | None:
     return Without(unpriced - unknown, unknown, complete, why.reason, (), 0)
 
 
-def _line(asked: Asked, line: ModelSpend, total: Decimal, why: Reasons) -> dict[str, Any]:
-    share = line.totals.cost / total if total > 0 else None
-    names = {"provider": line.provider, "model": line.model}
-    own = why.of(line.provider, line.model)
+def _figures(one: ModelSpend | Family, total: Decimal, why: Why, complete: bool) -> dict[str, Any]:
+    """What a line tells of the sums of a model, or of one of its names."""
+    share = one.totals.cost / total if total > 0 else None
     moved, no_change = compared(
-        line.totals, line.before, calls_before=line.calls_before, unpriced_before=line.unpriced_before
+        one.totals, one.before, calls_before=one.calls_before, unpriced_before=one.unpriced_before
     )
     return {
-        "spend": line,
-        "link": asked.link_to("model", **names),
-        "price_link": address_of("price_model", line.provider, line.model) if line.model else "",
-        "calls_link": asked.link_to("calls", **names, price="unpriced"),
-        "without": _counts(line.totals.unpriced, own, why.complete),
+        "spend": one,
         "share": share,
         "width": width_of(share),
         "change": moved,
         "no_change": no_change,
-        "effective": unit_price(line.totals, own),
+        "effective": unit_price(one.totals, why),
+        "without": _counts(one.totals.unpriced, why, complete),
+    }
+
+
+def _line(asked: Asked, line: ModelSpend, total: Decimal, why: Reasons) -> dict[str, Any]:
+    names = {"provider": line.provider, "model": line.model}
+    return _figures(line, total, why.of(line.provider, line.model), why.complete) | {
+        "link": asked.link_to("model", **names),
+        "price_link": address_of("price_model", line.provider, line.model) if line.model else "",
+        "calls_link": asked.link_to("calls", **names, price="unpriced"),
     }
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.costwatch.test_calls_pages import FAILED, HOSTILE, page_of
-from tracking.model_spend import paid_by_meter, used
+from tracking.model_spend import paid_by_meter, unit_price, used
 from tracking.models import Rate
 from tracking.periods import last_days
 
@@ -99,7 +99,7 @@ def test_no_unit_is_told_where_none_is_right(workspace, owner):
     )
     workspace.call(user=owner, model="house-model")
     found = {
-        line.model: line.effective
+        line.model: unit_price(line.totals)
         for line in used(period=last_days(workspace.now, 1), before=last_days(workspace.now, 1))
     }
     assert found == {"gpt-4o-mini": None, "whisper-1": (Decimal("0.006"), "minute"), "house-model": None}
